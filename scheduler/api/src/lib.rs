@@ -33,6 +33,7 @@ pub mod member;
 pub mod notice;
 pub mod offer;
 pub mod resource;
+pub mod run;
 pub mod session;
 pub mod task;
 pub mod time;
@@ -46,5 +47,6 @@ pub use id::{
     Term, UpdateId,
 };
 pub use resource::{Amount, Range, Resource, Resources, Value};
+pub use run::{RunId, RunRefusal, RunSpec, Slot, SlotState};
 pub use task::{Command, Reason, Source, StatusUpdate, TaskSpec, TaskState};
 pub use time::{Instant, Timestamp};
