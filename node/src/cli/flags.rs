@@ -1,0 +1,403 @@
+//! The command line: every command and flag, with its default. What a command does is elsewhere.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use shoal_api::agent::HostPort;
+use shoal_api::{Name, Resources};
+
+use crate::roles::NodeRole;
+
+/// Turn many machines into one.
+#[derive(Debug, Parser)]
+#[command(
+    name = "shoal",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+pub struct Flags {
+    /// The API of a master: HOST:PORT, several by comma, tried in order.
+    #[arg(
+        long,
+        global = true,
+        env = "SHOAL_ADDR",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:5050",
+        hide_env_values = true
+    )]
+    pub addr: String,
+    /// How to print.
+    #[arg(
+        short = 'o',
+        long = "output",
+        global = true,
+        value_enum,
+        default_value = "table"
+    )]
+    pub output: OutputForm,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputForm {
+    /// Columns for people.
+    Table,
+    /// One JSON document, as the API gave it.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one node of a cluster.
+    Node(Box<NodeFlags>),
+    /// Run a whole cluster on this machine, for development.
+    Dev(DevFlags),
+    /// Be the parent of an agent's tasks; started by the agent.
+    #[command(hide = true)]
+    Keeper(KeeperFlags),
+    /// List the members of the gossip.
+    Members(MembersFlags),
+    /// Show the leading master.
+    Leader,
+    /// List tasks.
+    Ps(PsFlags),
+    /// List agents.
+    Agents,
+    /// List frameworks.
+    Frameworks,
+    /// Run a command somewhere in the cluster, with its output here.
+    Run(RunFlags),
+    /// Print what a task wrote.
+    Logs(LogsFlags),
+    /// End a task.
+    Kill(KillFlags),
+    /// Look after the quorum of masters.
+    Quorum {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: QuorumCommand,
+    },
+    /// Measure.
+    Bench {
+        /// What to measure.
+        #[command(subcommand)]
+        command: BenchCommand,
+    },
+}
+
+/// `shoal node`.
+#[derive(Args, Clone, Debug)]
+pub struct NodeFlags {
+    /// The node's label; the machine's host name by default.
+    #[arg(long)]
+    pub name: Option<Name>,
+    /// The folder for everything that must survive a restart.
+    #[arg(long, value_name = "DIR", default_value = "shoal-data")]
+    pub data: PathBuf,
+    /// What the node is, by comma; a plain member without it.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub roles: Vec<NodeRole>,
+    /// Gossip addresses of members to join through.
+    #[arg(long, value_name = "ADDR", num_args = 1.., value_delimiter = ',')]
+    pub join: Vec<HostPortFlag>,
+    /// Where to gossip, UDP and TCP.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7946")]
+    pub gossip: SocketAddr,
+    /// Where masters and agents talk to this node.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7947")]
+    pub peer: SocketAddr,
+    /// Where to serve the API.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5050")]
+    pub http: SocketAddr,
+    /// Where to serve the agent's API, on an agent.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5051")]
+    pub agent_http: SocketAddr,
+    /// How others reach the gossip address.
+    #[arg(long, value_name = "ADDR")]
+    pub advertise_gossip: Option<SocketAddr>,
+    /// How others reach the peer address.
+    #[arg(long, value_name = "ADDR")]
+    pub advertise_peer: Option<HostPortFlag>,
+    /// How others reach the API.
+    #[arg(long, value_name = "ADDR")]
+    pub advertise_http: Option<HostPortFlag>,
+    /// How others reach the agent's API.
+    #[arg(long, value_name = "ADDR")]
+    pub advertise_agent_http: Option<HostPortFlag>,
+    /// Found a new cluster once so many masters see each other; needed once, at the first start.
+    #[arg(long, value_name = "N", value_parser = quorum_size)]
+    pub bootstrap_expect: Option<u8>,
+    /// What the agent offers, `cpus:4;mem:1024;…`; what the machine has by default.
+    #[arg(long, value_parser = resources)]
+    pub resources: Option<Resources>,
+    /// What distinguishes the agent for placement, `rack:a;ssd:true`.
+    #[arg(long, value_name = "NAME:VALUE;…")]
+    pub attributes: Option<String>,
+    /// Only nodes with the same label gossip with each other.
+    #[arg(long, value_name = "LABEL", default_value = "shoal")]
+    pub cluster: String,
+    /// Allow listening on addresses that other machines can reach, without authentication.
+    #[arg(long)]
+    pub insecure: bool,
+    /// End, with tasks and keeper, as soon as standard input is closed.
+    #[arg(long, hide = true)]
+    pub lifeline: bool,
+}
+
+/// `shoal dev`.
+#[derive(Args, Clone, Debug)]
+pub struct DevFlags {
+    /// How many masters: 1, 3 or 5.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = quorum_size)]
+    pub masters: u8,
+    /// How many agents.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub agents: u8,
+    /// Where the first master serves the API; the other ports and addresses follow it.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5050")]
+    pub http: SocketAddr,
+    /// Where the nodes keep their data; `.shoal/dev-PORT` by default.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Remove the data of an earlier cluster first.
+    #[arg(long)]
+    pub clean: bool,
+    /// What each agent offers; by default they share the machine.
+    #[arg(long, value_parser = resources)]
+    pub resources: Option<Resources>,
+}
+
+/// `shoal keeper`.
+#[derive(Args, Clone, Debug)]
+pub struct KeeperFlags {
+    /// The keeper's folder.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// End, with all tasks, as soon as standard input is closed.
+    #[arg(long)]
+    pub lifeline: bool,
+}
+
+/// `shoal members`.
+#[derive(Args, Clone, Debug)]
+pub struct MembersFlags {
+    /// Only members of this status: alive, suspect, leaving, left or failed.
+    #[arg(long, value_name = "S", value_parser = ["alive", "suspect", "leaving", "left", "failed"])]
+    pub status: Option<String>,
+}
+
+/// `shoal ps`.
+#[derive(Args, Clone, Debug)]
+pub struct PsFlags {
+    /// Ended tasks too.
+    #[arg(short, long)]
+    pub all: bool,
+}
+
+/// `shoal run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunFlags {
+    /// How much of a processor each task gets.
+    #[arg(long, value_name = "N", default_value = "0.1")]
+    pub cpus: f64,
+    /// How much memory each task gets, in MB.
+    #[arg(long, value_name = "MB", default_value = "32")]
+    pub mem: f64,
+    /// A name for people; the command's own by default.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// A variable of the environment; may be given more than once.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = environment)]
+    pub env: Vec<(String, String)>,
+    /// How many tasks to run.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub count: u32,
+    /// Print the tasks' ids and do not wait for them.
+    #[arg(long)]
+    pub detach: bool,
+    /// The command and its arguments.
+    #[arg(required = true, last = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+/// `shoal logs`.
+#[derive(Args, Clone, Debug)]
+pub struct LogsFlags {
+    /// Go on until the task has ended.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// What it wrote to standard error.
+    #[arg(long)]
+    pub stderr: bool,
+    /// The task's id.
+    pub task: String,
+}
+
+/// `shoal kill`.
+#[derive(Args, Clone, Debug)]
+pub struct KillFlags {
+    /// How long to wait between TERM and KILL; the task's own by default.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub grace: Option<Duration>,
+    /// The task's id.
+    pub task: String,
+}
+
+/// `shoal quorum`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum QuorumCommand {
+    /// List the voters and learners.
+    List,
+    /// Remove a master for ever.
+    Remove {
+        /// Its Raft id, or its name.
+        master: String,
+    },
+    /// Hand leadership over.
+    Transfer {
+        /// To this Raft id or name; to any caught-up master by default.
+        master: Option<String>,
+    },
+}
+
+/// `shoal bench`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Committed accepts per second, through the peer port, against three masters of its own.
+    Ledger(BenchLedgerFlags),
+}
+
+/// `shoal bench ledger`.
+#[derive(Args, Clone, Debug)]
+pub struct BenchLedgerFlags {
+    /// How many masters.
+    #[arg(long, default_value = "3", value_parser = quorum_size)]
+    pub masters: u8,
+    /// How many agents to play.
+    #[arg(long, default_value = "100")]
+    pub agents: u32,
+    /// How many accepts are in flight.
+    #[arg(long, default_value = "256")]
+    pub in_flight: u32,
+    /// For how long, after two seconds to warm up.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub duration: Duration,
+    /// Where the masters keep their data; a temporary folder by default.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The port of the masters' API; the others follow it.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15050")]
+    pub http: SocketAddr,
+}
+
+/// A host and a port, as a flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPortFlag(pub HostPort);
+
+impl std::str::FromStr for HostPortFlag {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<HostPortFlag, String> {
+        parse_host_port(text).map(HostPortFlag)
+    }
+}
+
+/// Reads `HOST:PORT`, `1.2.3.4:PORT` or `[v6]:PORT`.
+///
+/// # Errors
+/// A text that says what is wrong.
+pub fn parse_host_port(text: &str) -> Result<HostPort, String> {
+    let (host, port) = text
+        .rsplit_once(':')
+        .ok_or_else(|| format!("'{text}' has no port, expected HOST:PORT"))?;
+    let port: u16 = port
+        .parse()
+        .map_err(|_| format!("'{port}' is not a port, expected a number up to 65535"))?;
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let host = match bare {
+        Some(inner) => inner,
+        None if host.contains(':') => {
+            return Err(format!("'{host}' has colons, expected [{host}]:{port}"));
+        }
+        None => host,
+    };
+    if host.is_empty() || host.contains(char::is_whitespace) {
+        return Err(format!("'{text}' has no host, expected HOST:PORT"));
+    }
+    Ok(HostPort::new(host, port))
+}
+
+fn resources(text: &str) -> Result<Resources, String> {
+    Resources::parse(text).map_err(|error| error.to_string())
+}
+
+fn quorum_size(text: &str) -> Result<u8, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        "5" => Ok(5),
+        _ => Err("a quorum has 1, 3 or 5 masters".to_owned()),
+    }
+}
+
+fn environment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 = text
+        .parse()
+        .map_err(|_| format!("'{text}' is not a number of seconds"))?;
+    Duration::try_from_secs_f64(number).map_err(|_| format!("'{text}' is out of range"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Flags::command().debug_assert();
+    }
+
+    #[test]
+    fn host_and_port_are_read_in_all_forms() {
+        for (text, host, port) in [
+            ("a.b:5", "a.b", 5),
+            ("1.2.3.4:65535", "1.2.3.4", 65535),
+            ("[::1]:7946", "::1", 7946),
+        ] {
+            assert_eq!(parse_host_port(text), Ok(HostPort::new(host, port)));
+        }
+        for bad in ["", "a", ":5", "a:", "a:65536", "::1:5", "a b:5"] {
+            assert!(parse_host_port(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_quorum_is_odd_and_small() {
+        assert!(Flags::try_parse_from(["shoal", "dev", "--masters", "2"]).is_err());
+        assert!(Flags::try_parse_from(["shoal", "dev", "--masters", "3"]).is_ok());
+    }
+
+    #[test]
+    fn a_command_to_run_keeps_its_own_flags() {
+        let flags =
+            Flags::try_parse_from(["shoal", "run", "--cpus", "1", "--", "ls", "-o", "x"]).unwrap();
+        let Command::Run(run) = flags.command else {
+            panic!("not a run");
+        };
+        assert_eq!(run.command, ["ls", "-o", "x"]);
+    }
+}

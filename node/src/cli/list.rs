@@ -1,0 +1,171 @@
+//! The commands that list: members, the leader, tasks, agents, frameworks, the quorum.
+
+use serde_json::Value;
+
+use super::client::{Client, encode};
+use super::exit::Failure;
+use super::flags::{MembersFlags, OutputForm, PsFlags, QuorumCommand};
+use super::output::{Column, print_json, print_list, print_text, text_at};
+
+/// A column whose cell is the text at a pointer; a list's items are joined by commas.
+macro_rules! column {
+    ($heading:literal, $pointer:literal) => {
+        Column {
+            heading: $heading,
+            cell: |row| match row.pointer($pointer).and_then(Value::as_array) {
+                Some(items) => {
+                    let texts = items.iter().filter_map(Value::as_str);
+                    texts.collect::<Vec<_>>().join(",")
+                }
+                None => text_at(row, $pointer),
+            },
+        }
+    };
+}
+
+/// `shoal members`.
+///
+/// # Errors
+/// What the API says.
+pub fn members(client: &Client, form: OutputForm, flags: &MembersFlags) -> Result<(), Failure> {
+    let path = match &flags.status {
+        Some(status) => format!("/shoal/v1/members?status={}", encode(status)),
+        None => "/shoal/v1/members".to_owned(),
+    };
+    let columns = [
+        column!("NAME", "/name"),
+        column!("ADDR", "/addr"),
+        column!("STATUS", "/status"),
+        column!("ROLES", "/tags/roles"),
+        column!("GENERATION", "/generation"),
+        column!("ID", "/id"),
+    ];
+    print_list(form, &client.get(&path)?, "members", &columns)
+}
+
+/// `shoal leader`.
+///
+/// # Errors
+/// What the API says.
+pub fn leader(client: &Client, form: OutputForm) -> Result<(), Failure> {
+    let document = client.get("/shoal/v1/leader")?;
+    match form {
+        OutputForm::Json => print_json(&document),
+        OutputForm::Table => {
+            let row = |(label, pointer)| format!("{label:<6}{}\n", text_at(&document, pointer));
+            let lines = [
+                ("name", "/name"),
+                ("id", "/id"),
+                ("http", "/http"),
+                ("peer", "/peer"),
+                ("term", "/term"),
+                ("pid", "/pid"),
+            ];
+            print_text(&lines.into_iter().map(row).collect::<String>())
+        }
+    }
+}
+
+/// `shoal ps`.
+///
+/// # Errors
+/// What the API says.
+pub fn ps(client: &Client, form: OutputForm, flags: &PsFlags) -> Result<(), Failure> {
+    let path = match flags.all {
+        true => "/shoal/v1/tasks?all=true",
+        false => "/shoal/v1/tasks",
+    };
+    let columns = [
+        column!("TASK", "/id"),
+        column!("STATE", "/state"),
+        Column {
+            heading: "EXIT",
+            cell: exit_of,
+        },
+        column!("AGENT", "/agent_name"),
+        column!("FRAMEWORK", "/framework_name"),
+        column!("RESOURCES", "/resources"),
+    ];
+    print_list(form, &client.get(path)?, "tasks", &columns)
+}
+
+fn exit_of(row: &Value) -> String {
+    match (text_at(row, "/exit/code"), text_at(row, "/exit/signal")) {
+        (code, _) if !code.is_empty() => code,
+        (_, signal) if !signal.is_empty() => format!("signal {signal}"),
+        _ => String::new(),
+    }
+}
+
+/// `shoal agents`.
+///
+/// # Errors
+/// What the API says.
+pub fn agents(client: &Client, form: OutputForm) -> Result<(), Failure> {
+    let columns = [
+        column!("NAME", "/name"),
+        column!("STATUS", "/status"),
+        column!("HTTP", "/http"),
+        column!("RESOURCES", "/resources"),
+        column!("FREE", "/free"),
+        column!("TASKS", "/tasks"),
+        column!("ID", "/id"),
+    ];
+    print_list(form, &client.get("/shoal/v1/agents")?, "agents", &columns)
+}
+
+/// `shoal frameworks`.
+///
+/// # Errors
+/// What the API says.
+pub fn frameworks(client: &Client, form: OutputForm) -> Result<(), Failure> {
+    let columns = [
+        column!("NAME", "/name"),
+        column!("STATUS", "/status"),
+        column!("ROLES", "/roles"),
+        column!("TASKS", "/tasks"),
+        column!("OFFERS", "/offers"),
+        column!("ID", "/id"),
+    ];
+    let document = client.get("/shoal/v1/frameworks")?;
+    print_list(form, &document, "frameworks", &columns)
+}
+
+/// `shoal quorum`.
+///
+/// # Errors
+/// What the API says.
+pub fn quorum(client: &Client, form: OutputForm, command: &QuorumCommand) -> Result<(), Failure> {
+    match command {
+        QuorumCommand::List => {
+            let columns = [
+                column!("RAFT ID", "/raft_id"),
+                column!("NAME", "/name"),
+                column!("ROLE", "/role"),
+                column!("VOTER", "/voter"),
+                column!("PEER", "/peer"),
+                column!("STATUS", "/status"),
+            ];
+            print_list(form, &client.get("/shoal/v1/quorum")?, "masters", &columns)
+        }
+        QuorumCommand::Remove { master } => {
+            let body = serde_json::json!({ "master": master });
+            let document = client.post("/shoal/v1/quorum/remove", &body)?;
+            confirm(form, &document, &format!("removed {master}\n"))
+        }
+        QuorumCommand::Transfer { master } => {
+            let body = serde_json::json!({ "master": master });
+            let document = client.post("/shoal/v1/quorum/transfer", &body)?;
+            let leader = text_at(&document, "/leader");
+            confirm(form, &document, &format!("{leader} leads\n"))
+        }
+    }
+}
+
+/// Prints what the API said, or one line for people.
+pub fn confirm(form: OutputForm, document: &Value, line: &str) -> Result<(), Failure> {
+    match form {
+        OutputForm::Json => print_json(document),
+        OutputForm::Table => print_text(line),
+    }
+}

@@ -1,0 +1,55 @@
+//! The `shoal` command line: reads flags, hands each command to its own file, maps the outcome to
+//! an exit code.
+
+mod client;
+mod exit;
+pub mod flags;
+mod list;
+mod output;
+mod tasks;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use client::Client;
+pub use exit::{Exit, Failure};
+use flags::{Command, Flags, KeeperFlags};
+
+/// The program. Flags come from the process; the result is its exit code.
+pub fn main() -> ExitCode {
+    let flags = Flags::parse();
+    match execute(flags) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn execute(flags: Flags) -> Result<ExitCode, Failure> {
+    let form = flags.output;
+    let client = || Client::new(&flags.addr);
+    match &flags.command {
+        Command::Node(_) | Command::Dev(_) | Command::Bench { .. } => {
+            Err(Failure::new(Exit::Failed, "this part is not wired yet", ""))
+        }
+        Command::Keeper(flags) => return keeper(flags),
+        Command::Members(flags) => list::members(&client()?, form, flags),
+        Command::Leader => list::leader(&client()?, form),
+        Command::Ps(flags) => list::ps(&client()?, form, flags),
+        Command::Agents => list::agents(&client()?, form),
+        Command::Frameworks => list::frameworks(&client()?, form),
+        Command::Run(flags) => return tasks::run(&client()?, form, flags).map(ExitCode::from),
+        Command::Logs(flags) => tasks::logs(&client()?, flags),
+        Command::Kill(flags) => tasks::kill(&client()?, form, flags),
+        Command::Quorum { command } => list::quorum(&client()?, form, command),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn keeper(flags: &KeeperFlags) -> Result<ExitCode, Failure> {
+    Err(Failure::new(
+        Exit::Failed,
+        format!("no keeper can run in {}", flags.dir.display()),
+        "",
+    ))
+}

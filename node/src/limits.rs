@@ -1,0 +1,39 @@
+//! Every bound of the shell, with its policy when full and where the number comes from.
+
+use std::time::Duration;
+
+/// How long the command line waits for a connection. Ours.
+pub const CLIENT_CONNECT: Duration = Duration::from_secs(3);
+/// How long the command line waits for more of an answer. Ours: longer than [`HTTP_REQUEST`].
+pub const CLIENT_READ: Duration = Duration::from_secs(40);
+/// Bytes in one line of an answer's head. Longer is an error.
+pub const CLIENT_LINE_BYTES: u64 = 16 * 1024;
+/// Bytes in the body of an answer. Longer is an error.
+pub const CLIENT_BODY_BYTES: u64 = 256 * 1024 * 1024;
+
+/// HTTP connections of one listener. The accept loop waits when full.
+pub const HTTP_CONNECTIONS: usize = 4096;
+/// Headers of one request. More: 431.
+pub const HTTP_HEADERS: usize = 64;
+/// Bytes that hyper buffers per connection; a longer head: 431.
+pub const HTTP_BUFFER_BYTES: usize = 64 * 1024;
+/// How long a head may take, and how long a connection may idle.
+pub const HTTP_HEAD: Duration = Duration::from_secs(65);
+/// How long a body may take. Longer: 408.
+pub const HTTP_BODY: Duration = Duration::from_secs(20);
+/// Bytes in a request's body. More: 413. Ours: an accept of 10 000 small tasks fits.
+pub const HTTP_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// How long a request may wait for its answer. Longer: 503.
+pub const HTTP_REQUEST: Duration = Duration::from_secs(30);
+/// Pieces that wait for the client of one stream. Full: the stream is closed.
+pub const HTTP_STREAM_PIECES: usize = 1024;
+
+const _: () = assert!(CLIENT_READ.as_secs() > HTTP_REQUEST.as_secs());
+const _: () = assert!(HTTP_BODY.as_secs() < HTTP_HEAD.as_secs());
+
+/// How soon the command line looks again while something happens.
+pub const CLIENT_POLL_MIN: Duration = Duration::from_millis(15);
+/// How soon it looks again while nothing happens.
+pub const CLIENT_POLL_MAX: Duration = Duration::from_millis(250);
+/// How long `shoal run` bears failing answers before it gives up.
+pub const CLIENT_PATIENCE: Duration = Duration::from_secs(90);
