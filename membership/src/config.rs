@@ -1,0 +1,257 @@
+//! What a node is told before it gossips: who it is, where it is reached, how patient it is.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shoal_api::member::Tags;
+use shoal_api::{Generation, Name, NodeId};
+use thiserror::Error;
+
+use crate::limits;
+
+/// Why a configuration cannot work. Nothing was started; the caller must give other values.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// The node id is all zeroes.
+    #[error("node id is zero")]
+    NoNode,
+    /// The generation is zero or has run out of the numbers that the gossip can carry.
+    #[error("generation {generation} is not between 1 and {limit}", limit = u32::MAX)]
+    Generation { generation: Generation },
+    /// Nobody could reach that address.
+    #[error("gossip address {address} cannot be reached by others")]
+    Address { address: SocketAddr },
+    /// A time is zero.
+    #[error("{what} is zero")]
+    Zero { what: &'static str },
+}
+
+/// Why a cluster label is refused. Nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("cluster label has {bytes} bytes, at most {limit} are allowed", limit = limits::LABEL_BYTES)]
+pub struct LabelError {
+    bytes: usize,
+}
+
+/// Why tags are refused. Nothing changed; the caller must send fewer or shorter ones.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TagsError {
+    /// Too many of them.
+    #[error("node has {count} tags, at most {limit} are allowed", limit = limits::TAGS)]
+    Count { count: usize },
+    /// A key is empty or too long.
+    #[error("tag key '{key}' has {bytes} bytes, 1 to {limit} are allowed", limit = limits::TAG_KEY_BYTES)]
+    Key { key: Arc<str>, bytes: usize },
+    /// A value is too long.
+    #[error("value of tag '{key}' has {bytes} bytes, at most {limit} are allowed", limit = limits::TAG_VALUE_BYTES)]
+    Value { key: Arc<str>, bytes: usize },
+    /// Together they are too long.
+    #[error("tags take {bytes} bytes, at most {limit} are allowed", limit = limits::TAGS_BYTES)]
+    Total { bytes: usize },
+}
+
+/// Which gossip a datagram belongs to: nodes with another label do not hear each other.
+///
+/// At most [`limits::LABEL_BYTES`] bytes; may be empty. Not a secret. Source: memberlist's label.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Label(Arc<str>);
+
+impl Label {
+    /// Takes the text if it is short enough.
+    ///
+    /// # Errors
+    /// [`LabelError`] when it is too long.
+    pub fn new(text: &str) -> Result<Label, LabelError> {
+        if text.len() > limits::LABEL_BYTES {
+            return Err(LabelError { bytes: text.len() });
+        }
+        Ok(Label(Arc::from(text)))
+    }
+
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Label({:?})", &*self.0)
+    }
+}
+
+/// Tags that fit their bounds: at most [`limits::TAGS`], together [`limits::TAGS_BYTES`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeTags(Tags);
+
+impl NodeTags {
+    /// Takes the tags if they fit.
+    ///
+    /// # Errors
+    /// [`TagsError`] says which bound they break.
+    pub fn new(tags: Tags) -> Result<NodeTags, TagsError> {
+        if tags.len() > limits::TAGS {
+            return Err(TagsError::Count { count: tags.len() });
+        }
+        let mut total = 0;
+        for (key, value) in &tags {
+            if key.is_empty() || key.len() > limits::TAG_KEY_BYTES {
+                return Err(TagsError::Key {
+                    key: key.clone(),
+                    bytes: key.len(),
+                });
+            }
+            if value.len() > limits::TAG_VALUE_BYTES {
+                return Err(TagsError::Value {
+                    key: key.clone(),
+                    bytes: value.len(),
+                });
+            }
+            total += key.len() + value.len() + limits::TAG_OVERHEAD_BYTES;
+        }
+        if total > limits::TAGS_BYTES {
+            return Err(TagsError::Total { bytes: total });
+        }
+        Ok(NodeTags(tags))
+    }
+
+    /// The tags.
+    pub fn get(&self) -> &Tags {
+        &self.0
+    }
+
+    /// The tags, given away.
+    pub fn into_tags(self) -> Tags {
+        self.0
+    }
+}
+
+/// How patient the gossip is: a trade of bandwidth and false alarms for speed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// One site: probes every second, a death is known to all in about 7 to 10 s.
+    #[default]
+    Lan,
+    /// Loopback clusters for development: probes every half second, a death is known to all in
+    /// about 3 to 4 s.
+    Local,
+}
+
+/// How a node gossips. Fixed for the life of the machine, the tags apart.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The node, never zero.
+    pub id: NodeId,
+    /// Its life, 1 to `u32::MAX`: raised and synced before this machine is made.
+    pub generation: Generation,
+    /// Its label among people.
+    pub name: Name,
+    /// The gossip it belongs to.
+    pub label: Label,
+    /// The address where the others reach it by UDP; neither unspecified nor port 0.
+    pub gossip: SocketAddr,
+    /// What it tells about itself at first.
+    pub tags: NodeTags,
+    /// How patient it is. Default: [`Profile::Lan`].
+    pub profile: Profile,
+    /// How long a failed member is remembered, and looked for. Default: 24 h, as in Serf.
+    pub keep_failed: Duration,
+    /// How long a member that left is remembered. Default: 24 h, as in Serf.
+    pub keep_left: Duration,
+    /// The seed of all chance in the machine; one seed, one trace.
+    pub seed: u64,
+}
+
+impl Config {
+    /// The default time for which gone members are remembered. Source: Serf's reconnect and
+    /// tombstone timeouts.
+    pub const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// A configuration with the defaults for everything that has one.
+    pub fn new(
+        id: NodeId,
+        generation: Generation,
+        name: Name,
+        label: Label,
+        gossip: SocketAddr,
+        seed: u64,
+    ) -> Config {
+        Config {
+            id,
+            generation,
+            name,
+            label,
+            gossip,
+            tags: NodeTags::default(),
+            profile: Profile::default(),
+            keep_failed: Config::KEEP,
+            keep_left: Config::KEEP,
+            seed,
+        }
+    }
+
+    /// Whether a machine can be made of it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first value that cannot work.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.id == NodeId(0) {
+            return Err(ConfigError::NoNode);
+        }
+        if self.generation == Generation(0) || u32::try_from(self.generation.0).is_err() {
+            return Err(ConfigError::Generation {
+                generation: self.generation,
+            });
+        }
+        if self.gossip.ip().is_unspecified() || self.gossip.port() == 0 {
+            return Err(ConfigError::Address {
+                address: self.gossip,
+            });
+        }
+        for (what, time) in [
+            ("keep_failed", self.keep_failed),
+            ("keep_left", self.keep_left),
+        ] {
+            if time.is_zero() {
+                return Err(ConfigError::Zero { what });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tags(pairs: &[(&str, usize)]) -> Tags {
+        pairs
+            .iter()
+            .map(|(key, bytes)| (Arc::from(*key), Arc::from("x".repeat(*bytes))))
+            .collect()
+    }
+
+    #[test]
+    fn tags_are_bounded() {
+        assert!(NodeTags::new(tags(&[("a", 512), ("b", 400)])).is_ok());
+        assert!(matches!(
+            NodeTags::new(tags(&[("a", 513)])),
+            Err(TagsError::Value { .. })
+        ));
+        assert!(matches!(
+            NodeTags::new(tags(&[("", 1)])),
+            Err(TagsError::Key { .. })
+        ));
+        assert!(matches!(
+            NodeTags::new(tags(&[("a", 512), ("b", 512)])),
+            Err(TagsError::Total { .. })
+        ));
+        let many = (0..65).map(|i| (Arc::from(format!("{i}")), Arc::from("")));
+        assert!(matches!(
+            NodeTags::new(many.collect()),
+            Err(TagsError::Count { count: 65 })
+        ));
+    }
+}

@@ -1,0 +1,76 @@
+//! The bounds of the gossip: sizes of datagrams, tags and tables, and what a reply may cost.
+//!
+//! What happens at a bound is said beside it; every refusal has a counter in [`crate::Stats`].
+
+/// Bytes in one datagram, in and out; a longer one is dropped. Source: memberlist's UDP buffer,
+/// which fits an Ethernet frame with room for tunnels.
+pub const DATAGRAM_BYTES: usize = 1_400;
+/// Bytes in front of the sections: version, flags, key id, hash of the label, checksum.
+pub const ENVELOPE_BYTES: usize = 14;
+/// Sections in one datagram; more make it malformed. Ours.
+pub const SECTIONS: usize = 16;
+/// Bytes in front of a section's body: its type and a length of at most two bytes.
+pub const SECTION_HEAD_BYTES: usize = 3;
+/// Bytes in a cluster label; longer ones are refused at start. Ours.
+pub const LABEL_BYTES: usize = 64;
+
+/// The longest encoded identity: node, generation, renewal, family, IPv6 address, port.
+pub const IDENTITY_BYTES: usize = 16 + 4 + 4 + 1 + 16 + 2;
+/// The longest encoded (node, generation, version).
+pub const LIFE_BYTES: usize = 9 + 9 + 6 + 11;
+/// The longest encoded rumour about a receiver: identity, incarnation, state.
+pub const RUMOUR_BYTES: usize = 2 + IDENTITY_BYTES + 4 + 2;
+/// Bytes kept free for news in a datagram whose SWIM part is full. Ours.
+pub const NEWS_BYTES_KEPT: usize = 120;
+/// Bytes of one SWIM packet: what the envelope, the sender, a rumour and some news leave of it.
+pub const SWIM_BYTES: usize = DATAGRAM_BYTES
+    - ENVELOPE_BYTES
+    - (SECTION_HEAD_BYTES + LIFE_BYTES)
+    - (SECTION_HEAD_BYTES + RUMOUR_BYTES)
+    - (SECTION_HEAD_BYTES + NEWS_BYTES_KEPT)
+    - SECTION_HEAD_BYTES;
+
+/// Tags of one node; more are refused. Ours.
+pub const TAGS: usize = 64;
+/// Bytes in the key of a tag; longer ones are refused. Ours.
+pub const TAG_KEY_BYTES: usize = 64;
+/// Bytes in the value of a tag; longer ones are refused. Ours.
+pub const TAG_VALUE_BYTES: usize = 512;
+/// Bytes of all tags of one node, keys and values and [`TAG_OVERHEAD_BYTES`] each; more are
+/// refused, so that what a node tells about itself fits one datagram. Serf: 512.
+pub const TAGS_BYTES: usize = 1_024;
+/// What a tag costs beyond its key and value.
+pub const TAG_OVERHEAD_BYTES: usize = 8;
+/// The longest encoded description of a node: life, name and tags with their frames.
+pub const META_BYTES: usize =
+    (LIFE_BYTES + 2) + (shoal_api::limits::NAME_BYTES + 3) + TAGS_BYTES + 3;
+
+/// Members in the table, this node and the gone ones too; news of further ones is dropped and
+/// counted. Ours.
+pub const MEMBERS: usize = 10_000;
+/// Seeds remembered from joins; further ones are ignored and counted. Ours.
+pub const SEEDS: usize = 64;
+/// Pieces of news waiting to be spread; beyond it the most often sent one is dropped. Ours.
+pub const NEWS: usize = 4_096;
+/// Nodes asked about in one pull; the rest waits for its next turn. Ours.
+pub const PULLS_PER_DATAGRAM: usize = 32;
+/// Datagrams that answer one pull; the rest is asked for again. Ours.
+pub const PULL_REPLY_DATAGRAMS: usize = 8;
+/// Buckets that the table is hashed into for synchronising. Ours.
+pub const SYNC_BUCKETS: usize = 64;
+/// Datagrams that answer one synchronisation; the rest comes with the next one. Ours.
+pub const SYNC_REPLY_DATAGRAMS: usize = 16;
+/// The longest encoded entry of a synchronisation beside the node's description.
+pub const ENTRY_BYTES: usize = (2 + IDENTITY_BYTES) + 4 + 2 + 2 + 11 + 3;
+
+const PAYLOAD_BYTES: usize =
+    DATAGRAM_BYTES - ENVELOPE_BYTES - (SECTION_HEAD_BYTES + LIFE_BYTES) - SECTION_HEAD_BYTES;
+const _: () = assert!(META_BYTES + ENTRY_BYTES + 3 <= PAYLOAD_BYTES);
+const _: () = assert!(SYNC_BUCKETS == u64::BITS as usize);
+const _: () = assert!(SYNC_BUCKETS * 4 + 3 <= PAYLOAD_BYTES);
+const _: () = assert!(PULLS_PER_DATAGRAM * (LIFE_BYTES + 2) <= PAYLOAD_BYTES);
+// A SWIM header names at most three nodes, and one update must fit beside it.
+const _: () = assert!(3 * IDENTITY_BYTES + 8 + 2 + IDENTITY_BYTES + 4 <= SWIM_BYTES);
+const _: () = assert!(NEWS_BYTES_KEPT >= LIFE_BYTES + 2);
+const _: () = assert!(TAG_KEY_BYTES + TAG_VALUE_BYTES + TAG_OVERHEAD_BYTES <= TAGS_BYTES);
+const _: () = assert!(DATAGRAM_BYTES < 1 << 14);

@@ -1,0 +1,154 @@
+//! What the machine counts. The shell exports it; nothing here is read to decide anything.
+
+/// Why a datagram was dropped as a whole. Nothing of it took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DropReason {
+    /// Shorter than an envelope.
+    Short,
+    /// Longer than a datagram may be.
+    Long,
+    /// A version of the envelope that this node does not speak.
+    Version,
+    /// A flag that this node does not know.
+    Flags,
+    /// Encrypted with a key that this node does not have.
+    Key,
+    /// Of another cluster.
+    Label,
+    /// Damaged.
+    Checksum,
+    /// Its sections do not add up.
+    Sections,
+    /// It does not say who sent it.
+    Sender,
+    /// A section of a known type has a body that is malformed or out of bounds.
+    Body,
+    /// Its SWIM packet is malformed.
+    Swim,
+    /// Valid, but SWIM refused it, such as an indirect probe of its own sender.
+    Refused,
+    /// This node is the sender.
+    Own,
+    /// From an older life of a node that has a newer one.
+    OldLife,
+    /// From a node that does not fit the table.
+    Full,
+    /// This node has left or was superseded.
+    Ended,
+}
+
+impl DropReason {
+    /// All of them, in order.
+    pub const ALL: [DropReason; 16] = [
+        DropReason::Short,
+        DropReason::Long,
+        DropReason::Version,
+        DropReason::Flags,
+        DropReason::Key,
+        DropReason::Label,
+        DropReason::Checksum,
+        DropReason::Sections,
+        DropReason::Sender,
+        DropReason::Body,
+        DropReason::Swim,
+        DropReason::Refused,
+        DropReason::Own,
+        DropReason::OldLife,
+        DropReason::Full,
+        DropReason::Ended,
+    ];
+
+    /// The word for it, as a metric's label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DropReason::Short => "short",
+            DropReason::Long => "long",
+            DropReason::Version => "version",
+            DropReason::Flags => "flags",
+            DropReason::Key => "key",
+            DropReason::Label => "label",
+            DropReason::Checksum => "checksum",
+            DropReason::Sections => "sections",
+            DropReason::Sender => "sender",
+            DropReason::Body => "body",
+            DropReason::Swim => "swim",
+            DropReason::Refused => "refused",
+            DropReason::Own => "own",
+            DropReason::OldLife => "old_life",
+            DropReason::Full => "full",
+            DropReason::Ended => "ended",
+        }
+    }
+}
+
+/// Counters since the machine was made. They only rise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Datagrams given to the machine, dropped ones too.
+    pub datagrams_received: u64,
+    /// Their bytes.
+    pub bytes_received: u64,
+    /// Datagrams that the machine wanted sent.
+    pub datagrams_sent: u64,
+    /// Their bytes.
+    pub bytes_sent: u64,
+    /// Sections of an unknown type, skipped.
+    pub sections_skipped: u64,
+    /// News of members that did not fit the table, skipped.
+    pub updates_skipped: u64,
+    /// Pieces of news dropped from a full queue.
+    pub news_dropped: u64,
+    /// Seeds ignored because there were too many.
+    pub seeds_ignored: u64,
+    /// Probes of members that ended in a suspicion.
+    pub suspicions: u64,
+    /// Suspicions that were refuted before their time was over, so that nothing was declared.
+    pub suspicions_refuted: u64,
+    /// Members that this node itself declared dead.
+    pub declared: u64,
+    /// Times this node took a new identity because others held it for dead.
+    pub renewals: u64,
+    /// Times the machine was woken much too late and gave the others that time on top.
+    pub stalls: u64,
+    /// Pulls of what a node tells about itself, sent.
+    pub pulls: u64,
+    /// Synchronisations started.
+    pub syncs: u64,
+    /// Synchronisations that brought something.
+    pub syncs_fruitful: u64,
+    /// Times another living node was seen with this node's name.
+    pub name_conflicts: u64,
+    dropped: [u64; DropReason::ALL.len()],
+}
+
+impl Stats {
+    /// How many datagrams were dropped for that reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped[reason as usize]
+    }
+
+    /// How many datagrams were dropped.
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+
+    pub(crate) fn count_drop(&mut self, reason: DropReason) {
+        self.dropped[reason as usize] += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_counter() {
+        let mut stats = Stats::default();
+        for (i, reason) in DropReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, i, "{}", reason.as_str());
+            stats.count_drop(reason);
+            assert_eq!(stats.dropped(reason), 1);
+        }
+        assert_eq!(stats.dropped_total(), DropReason::ALL.len() as u64);
+    }
+}
