@@ -1,1 +1,2 @@
 //! shoal-offers
+pub mod allocator;
