@@ -48,5 +48,5 @@ pub use id::{
 };
 pub use resource::{Amount, Range, Resource, Resources, Value};
 pub use run::{RunId, RunRefusal, RunSpec, Slot, SlotState};
-pub use task::{Command, Reason, Source, StatusUpdate, TaskSpec, TaskState};
+pub use task::{Command, Exit, Reason, Source, StatusUpdate, TaskSpec, TaskState};
 pub use time::{Instant, Timestamp};
