@@ -1,1 +1,9 @@
-//! shoal-mesos
+//! Mesos at the border: its messages, its JSON, and their translation to and from our own words.
+//!
+//! Nothing in here does IO or holds state. What a call may do is decided by the ledger; how a
+//! request reaches this code, and who may send it, is the node's affair.
+
+pub mod codec;
+pub mod json;
+pub mod limits;
+pub mod proto;
