@@ -12,12 +12,20 @@
 //! - a command with a fence below the highest one obeyed changes nothing;
 //! - absence never ends a task: only an explicit kill does.
 
+mod book;
 mod config;
 pub mod limits;
+mod machine;
 mod port;
+mod process;
 mod record;
+mod session;
+mod text;
+mod timer;
+mod updates;
 
 pub use config::{Config, Recovered, StartError};
+pub use machine::{Agent, Counters};
 pub use port::{
     BootId, ConnectionId, ContainerId, End, Failure, Input, KeeperEvent, KeeperTask, Output,
     Process, SessionChange, Signal, Spawn,

@@ -25,7 +25,7 @@ pub const RESEND_FIRST: Duration = Duration::from_secs(10);
 /// The doubling ends here. Source: Mesos.
 pub const RESEND_MAX: Duration = Duration::from_secs(600);
 /// A connection that is not there by then is given up. Ours.
-pub const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// A hello without an answer by then is given up. Ours.
 pub const WELCOME_TIMEOUT: Duration = Duration::from_secs(5);
 /// A master that has pinged once in a session and then says nothing for this long is given up. Ours.

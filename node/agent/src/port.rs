@@ -95,7 +95,8 @@ pub enum Input {
 /// What the keeper tells of the processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeeperEvent {
-    /// It cannot be reached; what was asked of it since the last answer may or may not have happened.
+    /// It cannot be reached; what was asked of it since the last answer may or may not have happened,
+    /// and what has not been handed to it by then never will be.
     Lost,
     /// It is reached: everything that it knows. Every later change follows as [`KeeperEvent::Task`].
     Listed(Vec<KeeperTask>),

@@ -71,10 +71,8 @@ pub enum Record {
         container: ContainerId,
         /// The grace of the kill that it was told, if it was.
         kill: Option<Duration>,
-        /// The latest update minted.
-        latest: Option<StatusUpdate>,
-        /// The ledger has all up to this one.
-        durable: u64,
+        /// The latest update that the ledger has; those that it lacks follow as `Updated`.
+        durable: Option<StatusUpdate>,
     },
 }
 
