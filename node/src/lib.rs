@@ -4,6 +4,13 @@
 //! translation of HTTP into the words, and the wiring of machines to all of that. What deliberately
 //! does not: any rule of the ledger, the quorum, the gossip or the agent; those are pure crates.
 
+pub mod api;
 pub mod cli;
+pub mod config;
+pub mod dev;
 pub mod limits;
+pub mod machine;
+pub mod metrics;
+pub mod node;
 pub mod roles;
+pub mod stop;

@@ -37,3 +37,15 @@ pub const CLIENT_POLL_MIN: Duration = Duration::from_millis(15);
 pub const CLIENT_POLL_MAX: Duration = Duration::from_millis(250);
 /// How long `shoal run` bears failing answers before it gives up.
 pub const CLIENT_PATIENCE: Duration = Duration::from_secs(90);
+
+/// How long `shoal dev` waits before it starts a dead node again.
+pub const DEV_RESTART: Duration = Duration::from_secs(1);
+/// How long a node, and then its keeper and tasks, may take to end before they are ended.
+pub const DEV_END: Duration = Duration::from_secs(8);
+/// How often `shoal dev` says what it waits for.
+pub const DEV_WORD: Duration = Duration::from_secs(15);
+
+/// How long an accept loop rests after the kernel refused it a connection.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long what was sent may stay unread before the kernel closes the connection.
+pub const TCP_UNREAD: Duration = Duration::from_secs(60);

@@ -13,6 +13,16 @@ pub enum NodeRole {
     Agent,
 }
 
+impl NodeRole {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NodeRole::Master => "master",
+            NodeRole::Agent => "agent",
+        }
+    }
+}
+
 /// Everything that a node is; a plain member if it is neither.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct NodeRoles {

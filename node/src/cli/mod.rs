@@ -1,10 +1,12 @@
 //! The `shoal` command line: reads flags, hands each command to its own file, maps the outcome to
 //! an exit code.
 
-mod client;
+pub(crate) mod client;
 mod exit;
 pub mod flags;
 mod list;
+mod log;
+mod node;
 mod output;
 mod tasks;
 
@@ -12,9 +14,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use client::Client;
+pub use client::Client;
 pub use exit::{Exit, Failure};
 use flags::{Command, Flags, KeeperFlags};
+pub use output::print_text;
 
 /// The program. Flags come from the process; the result is its exit code.
 pub fn main() -> ExitCode {
@@ -29,9 +32,15 @@ fn execute(flags: Flags) -> Result<ExitCode, Failure> {
     let form = flags.output;
     let client = || Client::new(&flags.addr);
     match &flags.command {
-        Command::Node(_) | Command::Dev(_) | Command::Bench { .. } => {
-            Err(Failure::new(Exit::Failed, "this part is not wired yet", ""))
+        Command::Node(flags) => {
+            log::to_standard_error(log::Level::Info);
+            return node::run((**flags).clone());
         }
+        Command::Dev(flags) => {
+            log::to_standard_error(log::Level::Warn);
+            return crate::dev::run(flags);
+        }
+        Command::Bench { .. } => Err(Failure::new(Exit::Failed, "nothing to measure", "")),
         Command::Keeper(flags) => return keeper(flags),
         Command::Members(flags) => list::members(&client()?, form, flags),
         Command::Leader => list::leader(&client()?, form),

@@ -1,0 +1,158 @@
+//! The endpoints of every node: page, health, metrics, members, version.
+
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+use shoal_api::member::{Member, MemberStatus};
+
+use super::Api;
+use super::reply::{self, Reply};
+use super::route::query;
+use crate::metrics::{Form, registry, render};
+
+/// The version that clients of Mesos see. Source: mesos-behaviour 1.16.
+pub const MESOS_VERSION: &str = "1.11.0";
+
+/// The page for people.
+pub fn page() -> Reply {
+    match shoal_dashboards::page("index.html") {
+        Some(page) => reply::whole(StatusCode::OK, "text/html; charset=utf-8", page),
+        None => reply::empty(StatusCode::NOT_FOUND),
+    }
+}
+
+/// Whether the node works: it does if it answers.
+pub fn health() -> Reply {
+    reply::empty(StatusCode::OK)
+}
+
+/// Mesos' `/version`.
+pub fn version() -> Reply {
+    let document = json!({
+        "version": MESOS_VERSION,
+        "build_date": "",
+        "build_time": 0,
+        "build_user": "shoal",
+        "shoal_version": env!("CARGO_PKG_VERSION"),
+    });
+    reply::json(StatusCode::OK, &document)
+}
+
+/// The metrics, in the form that the client takes.
+pub fn metrics(headers: &HeaderMap) -> Reply {
+    let form = metrics_form(headers);
+    let text = render(registry(), form);
+    match form {
+        Form::Json => reply::whole(StatusCode::OK, "application/json", text),
+        Form::Text => {
+            let mut reply = reply::whole(StatusCode::OK, "text/plain", text);
+            let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            reply.headers_mut().insert(CONTENT_TYPE, content_type);
+            reply
+        }
+    }
+}
+
+/// JSON is for those who ask for it, and for the old clients that say nothing at all.
+fn metrics_form(headers: &HeaderMap) -> Form {
+    let Some(accept) = headers.get(ACCEPT).and_then(|value| value.to_str().ok()) else {
+        return Form::Json;
+    };
+    let mut best = (0_u32, Form::Text);
+    for part in accept.split(',') {
+        let mut fields = part.split(';').map(str::trim);
+        let kind = fields.next().unwrap_or_default();
+        let form = match kind {
+            "application/json" => Form::Json,
+            "text/plain" | "text/*" | "*/*" | "application/openmetrics-text" => Form::Text,
+            _ => continue,
+        };
+        let quality = fields
+            .find_map(|field| field.strip_prefix("q="))
+            .map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0));
+        let quality = (quality.clamp(0.0, 1.0) * 1000.0) as u32;
+        if quality > best.0 {
+            best = (quality, form);
+        }
+    }
+    best.1
+}
+
+/// The members of the gossip, as this node sees them.
+pub fn members(api: &Api, wanted: Option<&str>) -> Reply {
+    let wanted = query(wanted, "status");
+    if let Some(status) = &wanted
+        && !STATUSES.iter().any(|known| known.as_str() == status)
+    {
+        let known: Vec<&str> = STATUSES.iter().map(|known| known.as_str()).collect();
+        return reply::problem(
+            StatusCode::BAD_REQUEST,
+            format!("'{status}' is no status of a member"),
+            "",
+            format!("one of {}", known.join(", ")),
+        );
+    }
+    let members = api.board.members();
+    let rows: Vec<Value> = members
+        .iter()
+        .filter(|member| {
+            wanted
+                .as_ref()
+                .is_none_or(|status| member.status.as_str() == status)
+        })
+        .map(member_row)
+        .collect();
+    reply::json(StatusCode::OK, &json!({ "members": rows }))
+}
+
+const STATUSES: [MemberStatus; 5] = [
+    MemberStatus::Alive,
+    MemberStatus::Suspect,
+    MemberStatus::Leaving,
+    MemberStatus::Left,
+    MemberStatus::Failed,
+];
+
+fn member_row(member: &Member) -> Value {
+    let tags: serde_json::Map<String, Value> = member
+        .tags
+        .iter()
+        .map(|(name, value)| ((**name).to_owned(), Value::from(&**value)))
+        .collect();
+    json!({
+        "name": member.name.as_ref().map(|name| name.as_str()),
+        "id": member.id.to_string(),
+        "addr": member.gossip.to_string(),
+        "status": member.status.as_str(),
+        "tags": tags,
+        "generation": member.generation.0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_take_the_form_that_is_asked_for() {
+        for (accept, form) in [
+            (None, Form::Json),
+            (Some("application/json"), Form::Json),
+            (Some("application/json, text/plain, */*"), Form::Json),
+            (Some("*/*"), Form::Text),
+            (Some("text/plain"), Form::Text),
+            (Some("text/html"), Form::Text),
+            (Some("application/json;q=0.5, text/plain"), Form::Text),
+            (
+                Some("application/openmetrics-text;version=1.0.0,text/plain;q=0.5,*/*;q=0.1"),
+                Form::Text,
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(accept) = accept {
+                headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            }
+            assert_eq!(metrics_form(&headers), form, "{accept:?}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The one route table of all dialects: a path in, an endpoint out.
+//!
+//! Mesos' rule (the deepest registered route wins, the rest of the path is ignored, trailing
+//! slashes and the process' name do not count) holds for Mesos' routes only; ours are exact, and
+//! what belongs to another dialect is never caught by a Mesos route above it.
+
+/// Which listener a request came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The node's own API.
+    Node,
+    /// The agent's API.
+    Agent,
+}
+
+/// What answers a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The page for people.
+    Page,
+    /// Whether the node works.
+    Health,
+    /// The metrics.
+    Metrics,
+    /// Mesos: the version.
+    Version,
+    /// Mesos: where the leader is.
+    Redirect,
+    /// Mesos: the scheduler API.
+    Scheduler,
+    /// Mesos: the whole state.
+    State,
+    /// Ours: members of the gossip.
+    Members,
+    /// Ours: the leading master.
+    Leader,
+    /// Ours: agents.
+    Agents,
+    /// Ours: frameworks.
+    Frameworks,
+    /// Ours: tasks.
+    Tasks,
+    /// Ours: one task.
+    Task(String),
+    /// Ours: what a task wrote.
+    TaskLogs(String),
+    /// Ours: end a task.
+    TaskKill(String),
+    /// Ours: create a run.
+    Runs,
+    /// Ours: one run.
+    Run(String),
+    /// Ours: end a run.
+    RunKill(String),
+    /// Ours: the quorum.
+    Quorum,
+    /// Ours: take a master out.
+    QuorumRemove,
+    /// Ours: hand leadership over.
+    QuorumTransfer,
+}
+
+impl Endpoint {
+    /// All labels, for the metrics.
+    pub const LABELS: &'static [&'static str] = &[
+        "page",
+        "health",
+        "metrics",
+        "version",
+        "redirect",
+        "scheduler",
+        "state",
+        "members",
+        "leader",
+        "agents",
+        "frameworks",
+        "tasks",
+        "logs",
+        "kill",
+        "runs",
+        "quorum",
+        "none",
+    ];
+
+    /// Its label in the metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Endpoint::Page => "page",
+            Endpoint::Health => "health",
+            Endpoint::Metrics => "metrics",
+            Endpoint::Version => "version",
+            Endpoint::Redirect => "redirect",
+            Endpoint::Scheduler => "scheduler",
+            Endpoint::State => "state",
+            Endpoint::Members => "members",
+            Endpoint::Leader => "leader",
+            Endpoint::Agents => "agents",
+            Endpoint::Frameworks => "frameworks",
+            Endpoint::Tasks | Endpoint::Task(_) => "tasks",
+            Endpoint::TaskLogs(_) => "logs",
+            Endpoint::TaskKill(_) | Endpoint::RunKill(_) => "kill",
+            Endpoint::Runs | Endpoint::Run(_) => "runs",
+            Endpoint::Quorum | Endpoint::QuorumRemove | Endpoint::QuorumTransfer => "quorum",
+        }
+    }
+}
+
+/// Mesos' routes of a master, without the process' name.
+const MASTER_ROUTES: &[(&str, Endpoint)] = &[
+    ("api/v1/scheduler", Endpoint::Scheduler),
+    ("state", Endpoint::State),
+    ("state.json", Endpoint::State),
+];
+
+/// Paths that Mesos' rule never catches.
+const OTHER_DIALECTS: &[&str] = &["v2", "v1", "scheduler", "shoal"];
+
+/// Finds what answers a path, which still has its percent signs.
+pub fn route(door: Door, path: &str) -> Option<Endpoint> {
+    if let Some(endpoint) = exact(path) {
+        return Some(endpoint);
+    }
+    let path = path.trim_matches('/');
+    if let Some(rest) = path.strip_prefix("shoal/v1/") {
+        return match door {
+            Door::Node => shoal(rest),
+            Door::Agent => None,
+        };
+    }
+    let first = path.split('/').next().unwrap_or_default();
+    if OTHER_DIALECTS.contains(&first) {
+        return None;
+    }
+    mesos(door, path)
+}
+
+/// Routes of every node, on both doors.
+fn exact(path: &str) -> Option<Endpoint> {
+    match path {
+        "/" => Some(Endpoint::Page),
+        "/health" => Some(Endpoint::Health),
+        "/metrics" => Some(Endpoint::Metrics),
+        "/shoal/v1/members" => Some(Endpoint::Members),
+        _ => None,
+    }
+}
+
+fn shoal(rest: &str) -> Option<Endpoint> {
+    let parts: Vec<&str> = rest.split('/').collect();
+    match parts.as_slice() {
+        ["leader"] => Some(Endpoint::Leader),
+        ["agents"] => Some(Endpoint::Agents),
+        ["frameworks"] => Some(Endpoint::Frameworks),
+        ["tasks"] => Some(Endpoint::Tasks),
+        ["tasks", task] => Some(Endpoint::Task(decode(task)?)),
+        ["tasks", task, "logs"] => Some(Endpoint::TaskLogs(decode(task)?)),
+        ["tasks", task, "kill"] => Some(Endpoint::TaskKill(decode(task)?)),
+        ["runs"] => Some(Endpoint::Runs),
+        ["runs", run] => Some(Endpoint::Run(decode(run)?)),
+        ["runs", run, "kill"] => Some(Endpoint::RunKill(decode(run)?)),
+        ["quorum"] => Some(Endpoint::Quorum),
+        ["quorum", "remove"] => Some(Endpoint::QuorumRemove),
+        ["quorum", "transfer"] => Some(Endpoint::QuorumTransfer),
+        _ => None,
+    }
+}
+
+fn mesos(door: Door, path: &str) -> Option<Endpoint> {
+    let process = match door {
+        Door::Node => "master",
+        Door::Agent => "slave(1)",
+    };
+    let own = path.strip_prefix(process).unwrap_or(path);
+    let own = match own.strip_prefix('/') {
+        Some(rest) => rest,
+        None if own.len() == path.len() => path,
+        None if own.is_empty() => own,
+        None => path,
+    };
+    match own {
+        "version" => return Some(Endpoint::Version),
+        "health" => return Some(Endpoint::Health),
+        "redirect" if door == Door::Node => return Some(Endpoint::Redirect),
+        _ => {}
+    }
+    let routes = match door {
+        Door::Node => MASTER_ROUTES,
+        Door::Agent => &[],
+    };
+    let mut prefix = own;
+    loop {
+        if let Some((_, endpoint)) = routes.iter().find(|(route, _)| *route == prefix) {
+            return Some(endpoint.clone());
+        }
+        prefix = prefix.rsplit_once('/')?.0;
+    }
+}
+
+/// A segment or a value of a query without its percent signs; `None` if it is not text.
+pub fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let high = char::from(rest.next()?).to_digit(16)?;
+        let low = char::from(rest.next()?).to_digit(16)?;
+        bytes.push(u8::try_from(high * 16 + low).ok()?);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// The value of a key in a query; the first one counts, `+` is a space.
+pub fn query(query: Option<&str>, key: &str) -> Option<String> {
+    query?.split('&').find_map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name)? == key).then(|| decode(&value.replace('+', " ")))?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mesos_takes_the_longest_prefix() {
+        for path in [
+            "/api/v1/scheduler",
+            "/master/api/v1/scheduler",
+            "/api/v1/scheduler/",
+            "/api/v1/scheduler/whatever/else",
+        ] {
+            assert_eq!(route(Door::Node, path), Some(Endpoint::Scheduler), "{path}");
+        }
+        assert_eq!(route(Door::Node, "/master/state"), Some(Endpoint::State));
+        assert_eq!(route(Door::Node, "/state/x"), Some(Endpoint::State));
+        assert_eq!(
+            route(Door::Node, "/master/version"),
+            Some(Endpoint::Version)
+        );
+    }
+
+    #[test]
+    fn mesos_catches_nothing_else() {
+        for path in [
+            "/redirect/x",
+            "/v1/scheduler",
+            "/v1/scheduler/jobs",
+            "/v2/apps",
+            "/scheduler/state",
+            "/shoal/state",
+            "/shoal/v1/nothing",
+            "/masterstate",
+            "/nothing",
+            "/master",
+        ] {
+            assert_eq!(route(Door::Node, path), None, "{path}");
+        }
+        assert_eq!(route(Door::Agent, "/api/v1/scheduler"), None);
+        assert_eq!(
+            route(Door::Agent, "/slave(1)/health"),
+            Some(Endpoint::Health)
+        );
+    }
+
+    #[test]
+    fn ours_are_exact_and_decoded() {
+        let logs = route(Door::Node, "/shoal/v1/tasks/a%20b/logs");
+        assert_eq!(logs, Some(Endpoint::TaskLogs("a b".to_owned())));
+        assert_eq!(route(Door::Node, "/shoal/v1/tasks/%zz"), None);
+        assert_eq!(
+            query(Some("a=1&b=x%26y+z&b=2"), "b"),
+            Some("x&y z".to_owned())
+        );
+        assert_eq!(query(Some("a"), "a"), Some(String::new()));
+        assert_eq!(query(None, "a"), None);
+    }
+
+    #[test]
+    fn every_label_is_listed() {
+        let all = [
+            Endpoint::Page,
+            Endpoint::Task(String::new()),
+            Endpoint::RunKill(String::new()),
+            Endpoint::QuorumRemove,
+        ];
+        for endpoint in all {
+            assert!(Endpoint::LABELS.contains(&endpoint.label()));
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Every metric of a node: name, type, labels, help. Nothing is counted that does not stand here.
+
+/// What kind of number a metric is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// A distribution over buckets with these upper bounds.
+    Histogram(&'static [f64]),
+    /// Read from the system or a machine when somebody asks.
+    Scraped,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Metric {
+    /// Unit last, in base units.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// One sentence.
+    pub help: &'static str,
+}
+
+/// From 100 µs to 10 s.
+const SECONDS: &[f64] = &[
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
+/// From 1 to 4096 things.
+const SIZES: &[f64] = &[
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0,
+];
+
+macro_rules! catalogue {
+    ($($ident:ident = $kind:expr, $name:literal, [$($label:literal),*], $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $ident: Metric = Metric {
+                name: $name,
+                kind: $kind,
+                labels: &[$($label),*],
+                help: $help,
+            };
+        )*
+        /// All of them.
+        pub const CATALOGUE: &[Metric] = &[$($ident),*];
+    };
+}
+
+catalogue! {
+    HTTP_REQUESTS = Kind::Counter, "shoal_http_requests_total", ["endpoint", "code"],
+        "HTTP requests answered, by endpoint and class of status code.";
+    HTTP_SECONDS = Kind::Histogram(SECONDS), "shoal_http_request_duration_seconds", ["endpoint"],
+        "Time from a request's head to its answer's head.";
+    HTTP_CONNECTIONS = Kind::Gauge, "shoal_http_connections", [],
+        "Open HTTP connections.";
+    HTTP_STREAMS = Kind::Gauge, "shoal_http_streams", [],
+        "Open event streams.";
+    HTTP_STREAMS_CLOSED = Kind::Counter, "shoal_http_streams_closed_total", ["cause"],
+        "Event streams closed, by cause.";
+    PEER_CONNECTIONS = Kind::Gauge, "shoal_peer_connections", ["purpose"],
+        "Open peer connections, by purpose.";
+    PEER_FRAMES = Kind::Counter, "shoal_peer_frames_total", ["direction", "purpose"],
+        "Frames exchanged with peers, by direction and purpose.";
+    PEER_BYTES = Kind::Counter, "shoal_peer_bytes_total", ["direction", "purpose"],
+        "Bytes exchanged with peers, by direction and purpose.";
+    PEER_DROPPED = Kind::Counter, "shoal_peer_frames_dropped_total", ["cause"],
+        "Frames to or from peers that were dropped, by cause.";
+    PEER_REFUSED = Kind::Counter, "shoal_peer_handshakes_refused_total", ["cause"],
+        "Peer connections refused at their handshake, by cause.";
+    MACHINE_INPUTS = Kind::Counter, "shoal_machine_inputs_total", ["machine"],
+        "Inputs that a machine took, by machine.";
+    MACHINE_BATCH = Kind::Histogram(SIZES), "shoal_machine_batch_inputs", ["machine"],
+        "Inputs that a machine took at once, by machine.";
+    MACHINE_BUSY = Kind::Histogram(SECONDS), "shoal_machine_busy_seconds", ["machine"],
+        "Time a machine worked on one batch of inputs.";
+    MEMBERS = Kind::Gauge, "shoal_members", ["status"],
+        "Members of the gossip as this node sees them, by status.";
+    GOSSIP_DATAGRAMS = Kind::Counter, "shoal_gossip_datagrams_total", ["direction"],
+        "Gossip datagrams, by direction.";
+    GOSSIP_DROPPED = Kind::Counter, "shoal_gossip_datagrams_dropped_total", ["cause"],
+        "Gossip datagrams dropped, by cause.";
+    RAFT_TERM = Kind::Gauge, "shoal_raft_term", [],
+        "The Raft term of this master.";
+    RAFT_LEADING = Kind::Gauge, "shoal_raft_leading", [],
+        "Whether this master leads: 1 or 0.";
+    LEDGER_APPLIED = Kind::Gauge, "shoal_ledger_applied_index", [],
+        "The last ledger index that this master applied.";
+    DISK_SYNCS = Kind::Histogram(SECONDS), "shoal_disk_sync_duration_seconds", [],
+        "Time to write and sync one batch of the log.";
+    BUILD_INFO = Kind::Scraped, "shoal_build_info", ["version"],
+        "Always 1; the label says which version runs.";
+    PROCESS_START = Kind::Scraped, "process_start_time_seconds", [],
+        "When the process started, in seconds since 1970.";
+    PROCESS_CPU = Kind::Scraped, "process_cpu_seconds_total", [],
+        "Processor time used, in seconds.";
+    PROCESS_MEMORY = Kind::Scraped, "process_resident_memory_bytes", [],
+        "Main memory used, in bytes.";
+    PROCESS_FILES = Kind::Scraped, "process_open_fds", [],
+        "Open file descriptors.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_say_their_unit() {
+        for (at, metric) in CATALOGUE.iter().enumerate() {
+            let twice = CATALOGUE[at + 1..]
+                .iter()
+                .any(|other| other.name == metric.name);
+            assert!(!twice, "{} stands twice", metric.name);
+            assert!(metric.help.ends_with('.'), "{}", metric.name);
+            if metric.kind == Kind::Counter {
+                assert!(metric.name.ends_with("_total"), "{}", metric.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_page_for_people_lists_exactly_these() {
+        let mut page = String::from(
+            "# Metrics\n\nEvery metric of a node, as served at `/metrics`. A test keeps this page \
+             equal to the catalogue in `node/src/metrics/catalogue.rs`.\n\n\
+             | name | type | labels | meaning |\n| --- | --- | --- | --- |\n",
+        );
+        for metric in CATALOGUE {
+            let kind = match metric.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram(_) => "histogram",
+                Kind::Scraped if metric.name.ends_with("_total") => "counter",
+                Kind::Scraped => "gauge",
+            };
+            page.push_str(&format!(
+                "| `{}` | {kind} | {} | {} |\n",
+                metric.name,
+                metric.labels.join(", "),
+                metric.help
+            ));
+        }
+        assert_eq!(
+            include_str!("../../METRICS.md"),
+            page,
+            "METRICS.md must be:\n{page}"
+        );
+    }
+}
