@@ -3,7 +3,12 @@
 //! Nothing in here does IO or holds state. What a call may do is decided by the ledger; how a
 //! request reaches this code, and who may send it, is the node's affair.
 
+pub mod call;
 pub mod codec;
 pub mod json;
 pub mod limits;
+pub mod negotiate;
 pub mod proto;
+pub mod record_io;
+pub mod refusal;
+pub mod resources;

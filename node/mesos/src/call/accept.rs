@@ -1,0 +1,76 @@
+//! ACCEPT: its offers, its launches, and the operations that are refused.
+
+use std::sync::Arc;
+
+use shoal_api::call::{Call, Launch};
+
+use super::{filters, task};
+use crate::proto::v1::offer::Operation;
+use crate::proto::v1::offer::operation::Type;
+use crate::proto::v1::scheduler as wire;
+use crate::refusal::Refusal;
+
+/// An accept in our words.
+///
+/// # Errors
+/// An operation that this version does not know, which makes the whole call fail: half an accept
+/// would leave the framework guessing what became of the rest. Too many tasks.
+pub fn accept(accept: wire::call::Accept) -> Result<Call, Refusal> {
+    let filters = filters(accept.filters.as_ref());
+    let offers = accept.offer_ids.iter().map(|id| {
+        let text = id.value();
+        text.parse().map_err(|_| Arc::from(text))
+    });
+    let offers = offers.collect();
+    let limit = shoal_api::limits::TASKS_PER_ACCEPT;
+    let mut launches: Vec<Launch> = Vec::new();
+    for operation in accept.operations {
+        launches.extend(launches_of(operation)?);
+        if launches.len() > limit {
+            return Err(Refusal::Invalid(format!(
+                "'accept' has more than {limit} tasks"
+            )));
+        }
+    }
+    Ok(Call::Accept {
+        offers,
+        launches,
+        filters,
+    })
+}
+
+fn launches_of(operation: Operation) -> Result<Vec<Launch>, Refusal> {
+    let kind = operation.r#type();
+    let named = operation.id.is_some();
+    match kind {
+        Type::Launch => {
+            let tasks = operation.launch.unwrap_or_default().task_infos;
+            let launch = |task| {
+                if named {
+                    let why = "Operation ID must not be set for a LAUNCH operation";
+                    return task::invalid(&task, why.to_owned());
+                }
+                task::launch(task, None)
+            };
+            Ok(tasks.into_iter().map(launch).collect())
+        }
+        Type::LaunchGroup => {
+            let group = operation.launch_group.unwrap_or_default();
+            let tasks = group.task_group.unwrap_or_default().tasks;
+            let launch = |task| task::launch(task, Some("a task group (LAUNCH_GROUP)"));
+            Ok(tasks.into_iter().map(launch).collect())
+        }
+        Type::Unknown
+        | Type::Reserve
+        | Type::Unreserve
+        | Type::Create
+        | Type::Destroy
+        | Type::GrowVolume
+        | Type::ShrinkVolume
+        | Type::CreateDisk
+        | Type::DestroyDisk => Err(Refusal::NotImplemented(format!(
+            "Operation '{}' is not supported yet; nothing of this 'accept' was done",
+            kind.as_str_name()
+        ))),
+    }
+}
