@@ -5,8 +5,10 @@
 
 pub mod call;
 pub mod codec;
+pub mod event;
 pub mod json;
 pub mod limits;
+pub mod master;
 pub mod negotiate;
 pub mod proto;
 pub mod record_io;

@@ -1,0 +1,181 @@
+//! A task's status: from ours to Mesos'.
+//!
+//! A status holds no container id, since a plain process has no container: clients that look at
+//! `container_status` want the address in it.
+
+use shoal_api::call::AgentName;
+use shoal_api::notice::TaskStatus;
+use shoal_api::task::Exit;
+use shoal_api::{Reason, Source, TaskState};
+
+use super::Surroundings;
+use crate::proto::v1;
+use crate::proto::v1::network_info::Protocol;
+use crate::proto::v1::task_status::{Reason as WireReason, Source as WireSource};
+
+/// The message of a status.
+///
+/// A command task is its own executor, so its reports carry its id as the executor's; what a master
+/// says of itself names none.
+pub fn status(status: &TaskStatus, around: &dyn Surroundings) -> v1::TaskStatus {
+    let reported = status.source != Source::Master;
+    let message = message(status);
+    v1::TaskStatus {
+        task_id: Some(v1::TaskId {
+            value: Some(status.task.to_string()),
+        }),
+        state: Some(state(status.state).into()),
+        message: (!message.is_empty()).then_some(message),
+        source: Some(source(status.source).into()),
+        reason: status.reason.map(|r| reason(r).into()),
+        agent_id: status.agent.as_ref().map(agent_id),
+        executor_id: reported.then(|| v1::ExecutorId {
+            value: Some(status.task.to_string()),
+        }),
+        timestamp: Some(status.timestamp.as_seconds()),
+        uuid: status.update.map(|update| update.0.to_be_bytes().to_vec()),
+        container_status: container(status, around),
+        unreachable_time: status.unreachable_since.map(|since| v1::TimeInfo {
+            nanoseconds: Some(since.as_nanos()),
+        }),
+        ..v1::TaskStatus::default()
+    }
+}
+
+fn agent_id(agent: &AgentName) -> v1::AgentId {
+    v1::AgentId {
+        value: Some(match agent {
+            AgentName::Id(id) => id.to_string(),
+            AgentName::Foreign(text) => text.to_string(),
+        }),
+    }
+}
+
+/// The text of a status: its own, else how the process ended.
+fn message(status: &TaskStatus) -> String {
+    match status.exit {
+        Some(exit) if status.message.is_empty() => ended(exit),
+        Some(_) | None => status.message.to_string(),
+    }
+}
+
+/// How a process ended, in the words of Mesos.
+pub fn ended(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("Command exited with status {code}"),
+        Exit::Signal(number) => format!("Command terminated with signal {}", signal(number)),
+    }
+}
+
+/// The name of a signal as `strsignal` of Linux gives it.
+fn signal(number: u8) -> String {
+    let name = match number {
+        1 => "Hangup",
+        2 => "Interrupt",
+        3 => "Quit",
+        4 => "Illegal instruction",
+        5 => "Trace/breakpoint trap",
+        6 => "Aborted",
+        7 => "Bus error",
+        8 => "Floating point exception",
+        9 => "Killed",
+        10 => "User defined signal 1",
+        11 => "Segmentation fault",
+        12 => "User defined signal 2",
+        13 => "Broken pipe",
+        14 => "Alarm clock",
+        15 => "Terminated",
+        24 => "CPU time limit exceeded",
+        25 => "File size limit exceeded",
+        31 => "Bad system call",
+        _ => return format!("Unknown signal {number}"),
+    };
+    name.to_owned()
+}
+
+/// Where the task can be reached, for a task that is or was on its agent.
+fn container(status: &TaskStatus, around: &dyn Surroundings) -> Option<v1::ContainerStatus> {
+    let lives = match status.state {
+        TaskState::Starting | TaskState::Running | TaskState::Killing => true,
+        TaskState::Finished | TaskState::Failed | TaskState::Killed => {
+            status.source == Source::Executor
+        }
+        TaskState::Staging
+        | TaskState::Error
+        | TaskState::Lost
+        | TaskState::Dropped
+        | TaskState::Unreachable
+        | TaskState::Gone
+        | TaskState::GoneByOperator
+        | TaskState::Unknown => false,
+    };
+    let Some(AgentName::Id(agent)) = status.agent.as_ref().filter(|_| lives) else {
+        return None;
+    };
+    around.address_of(agent).map(container_at)
+}
+
+/// The container status of a plain process at that address.
+pub fn container_at(ip: std::net::IpAddr) -> v1::ContainerStatus {
+    let protocol = if ip.is_ipv4() {
+        Protocol::IPv4
+    } else {
+        Protocol::IPv6
+    };
+    v1::ContainerStatus {
+        network_infos: vec![v1::NetworkInfo {
+            ip_addresses: vec![v1::network_info::IpAddress {
+                protocol: Some(protocol.into()),
+                ip_address: Some(ip.to_string()),
+            }],
+            ..v1::NetworkInfo::default()
+        }],
+        ..v1::ContainerStatus::default()
+    }
+}
+
+fn state(state: TaskState) -> v1::TaskState {
+    match state {
+        TaskState::Staging => v1::TaskState::TaskStaging,
+        TaskState::Starting => v1::TaskState::TaskStarting,
+        TaskState::Running => v1::TaskState::TaskRunning,
+        TaskState::Killing => v1::TaskState::TaskKilling,
+        TaskState::Finished => v1::TaskState::TaskFinished,
+        TaskState::Failed => v1::TaskState::TaskFailed,
+        TaskState::Killed => v1::TaskState::TaskKilled,
+        TaskState::Error => v1::TaskState::TaskError,
+        TaskState::Lost => v1::TaskState::TaskLost,
+        TaskState::Dropped => v1::TaskState::TaskDropped,
+        TaskState::Unreachable => v1::TaskState::TaskUnreachable,
+        TaskState::Gone => v1::TaskState::TaskGone,
+        TaskState::GoneByOperator => v1::TaskState::TaskGoneByOperator,
+        TaskState::Unknown => v1::TaskState::TaskUnknown,
+    }
+}
+
+fn source(source: Source) -> WireSource {
+    match source {
+        Source::Master => WireSource::Master,
+        Source::Agent => WireSource::Agent,
+        Source::Executor => WireSource::Executor,
+    }
+}
+
+/// Mesos has no reason for "not supported": such a task is an invalid one.
+fn reason(reason: Reason) -> WireReason {
+    match reason {
+        Reason::TaskInvalid | Reason::Unsupported => WireReason::TaskInvalid,
+        Reason::TaskUnauthorized => WireReason::TaskUnauthorized,
+        Reason::InvalidOffers => WireReason::InvalidOffers,
+        Reason::AgentRemoved => WireReason::AgentRemoved,
+        Reason::AgentDisconnected => WireReason::AgentDisconnected,
+        Reason::Reconciliation => WireReason::Reconciliation,
+        Reason::AgentReregistered => WireReason::AgentReregistered,
+        Reason::FrameworkRemoved => WireReason::FrameworkRemoved,
+        Reason::ContainerLaunchFailed => WireReason::ContainerLaunchFailed,
+        Reason::ExecutorTerminated => WireReason::ExecutorTerminated,
+        Reason::AgentRestarted => WireReason::AgentRestarted,
+        Reason::ResourcesUnknown => WireReason::ResourcesUnknown,
+        Reason::TaskKilledDuringLaunch => WireReason::TaskKilledDuringLaunch,
+    }
+}
