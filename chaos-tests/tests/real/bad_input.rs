@@ -102,13 +102,25 @@ fn post(headers: &str, body: &str) -> Vec<u8> {
 
 const JSON: &str = "Content-Type: application/json\r\nAccept: application/json\r\n";
 
-fn bad_requests() -> Vec<(&'static str, u16, Vec<u8>)> {
+const SUBSCRIBE: &str =
+    r#"{"type":"SUBSCRIBE","subscribe":{"framework_info":{"user":"u","name":"n"}}}"#;
+const DECLINE: &str =
+    r#"{"type":"DECLINE","framework_id":{"value":"f"},"decline":{"offer_ids":[]}}"#;
+const UNKNOWN: &str = r#"{"type":"UNKNOWN","framework_id":{"value":"f"}}"#;
+
+/// What is wrong, the status that it must get, and the bytes.
+type BadRequest = (&'static str, u16, Vec<u8>);
+
+/// Wrong before anybody looks at the body.
+fn bad_heads() -> Vec<BadRequest> {
     let plain = |line: &str| format!("{line}\r\nHost: x\r\nConnection: close\r\n\r\n").into_bytes();
-    let subscribe =
-        r#"{"type":"SUBSCRIBE","subscribe":{"framework_info":{"user":"u","name":"n"}}}"#;
-    let decline = r#"{"type":"DECLINE","framework_id":{"value":"f"},"decline":{"offer_ids":[]}}"#;
-    let deep = "[".repeat(100_000);
-    let headers: String = (0..200).map(|i| format!("X-{i}: y\r\n")).collect();
+    let many: String = (0..200).map(|i| format!("X-{i}: y\r\n")).collect();
+    let long = format!("X-Long: {}\r\n", "y".repeat(300_000));
+    let typed = |accept: &str| format!("Content-Type: application/json\r\nAccept: {accept}\r\n");
+    let lengths = format!("{JSON}Content-Length: 1\r\n");
+    let streamed = format!("{JSON}Mesos-Stream-Id: s\r\n");
+    let huge = "POST /api/v1/scheduler HTTP/1.1\r\nContent-Type: application/json\r\n\
+                Content-Length: 2000000000";
     vec![
         ("an unknown path", 404, plain("GET /no/such/path HTTP/1.1")),
         (
@@ -116,12 +128,38 @@ fn bad_requests() -> Vec<(&'static str, u16, Vec<u8>)> {
             405,
             plain("GET /api/v1/scheduler HTTP/1.1"),
         ),
-        ("no content type", 400, post("", subscribe)),
+        ("no content type", 400, post("", SUBSCRIBE)),
         (
             "a wrong content type",
             415,
-            post("Content-Type: text/plain\r\n", subscribe),
+            post("Content-Type: text/plain\r\n", SUBSCRIBE),
         ),
+        (
+            "a subscription on a stream",
+            400,
+            post(&streamed, SUBSCRIBE),
+        ),
+        (
+            "an answer that nobody can give",
+            406,
+            post(&typed("text/html"), SUBSCRIBE),
+        ),
+        ("two lengths", 400, post(&lengths, SUBSCRIBE)),
+        ("a body that is too large", 413, plain(huge)),
+        ("too many headers", 431, post(&many, SUBSCRIBE)),
+        ("a header that is too long", 431, post(&long, SUBSCRIBE)),
+        (
+            "no HTTP",
+            400,
+            b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n".to_vec(),
+        ),
+    ]
+}
+
+/// Wrong in the body.
+fn bad_bodies() -> Vec<BadRequest> {
+    let deep = "[".repeat(100_000);
+    vec![
         ("no JSON", 400, post(JSON, "{")),
         ("an empty body", 400, post(JSON, "")),
         ("JSON nested too deep", 400, post(JSON, &deep)),
@@ -131,50 +169,13 @@ fn bad_requests() -> Vec<(&'static str, u16, Vec<u8>)> {
             400,
             post(JSON, r#"{"type":"NONSENSE"}"#),
         ),
-        (
-            "the type UNKNOWN",
-            501,
-            post(JSON, r#"{"type":"UNKNOWN","framework_id":{"value":"f"}}"#),
-        ),
+        ("the type UNKNOWN", 501, post(JSON, UNKNOWN)),
         (
             "a call without its part",
             400,
             post(JSON, r#"{"type":"SUBSCRIBE"}"#),
         ),
-        ("a call of an unknown framework", 400, post(JSON, decline)),
-        (
-            "a subscription on a stream",
-            400,
-            post(&format!("{JSON}Mesos-Stream-Id: s\r\n"), subscribe),
-        ),
-        (
-            "an answer that nobody can give",
-            406,
-            post(
-                "Content-Type: application/json\r\nAccept: text/html\r\n",
-                subscribe,
-            ),
-        ),
-        (
-            "two lengths",
-            400,
-            post(&format!("{JSON}Content-Length: 1\r\n"), subscribe),
-        ),
-        (
-            "a body that is too large",
-            413,
-            post(&format!("{JSON}Content-Length: 2000000000\r\n"), "")
-                .split(|byte| *byte == b'\n')
-                .filter(|line| !line.starts_with(b"Content-Length: 0"))
-                .collect::<Vec<_>>()
-                .join(&b'\n'),
-        ),
-        ("too many headers", 431, post(&headers, subscribe)),
-        (
-            "no HTTP",
-            400,
-            b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n".to_vec(),
-        ),
+        ("a call of an unknown framework", 400, post(JSON, DECLINE)),
     ]
 }
 
@@ -182,7 +183,7 @@ fn bad_requests() -> Vec<(&'static str, u16, Vec<u8>)> {
 fn bad_requests_get_their_status() {
     let cluster = Cluster::start(1, 1);
     let mut wrong = Vec::new();
-    for (what, status, bytes) in bad_requests() {
+    for (what, status, bytes) in bad_heads().into_iter().chain(bad_bodies()) {
         match http::request(cluster.api(), &bytes) {
             Ok(answer) if answer.status == status => {}
             Ok(answer) => {
