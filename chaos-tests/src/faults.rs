@@ -1,0 +1,207 @@
+//! The plan of faults, drawn from the seed before the run: what fails, when, and for how long.
+//!
+//! Each seed draws which kinds of fault it has at all, so that some runs know one kind only and many
+//! of it. All faults end before the plan's end.
+
+use std::time::Duration;
+
+use shoal_api::{Dice, Instant};
+
+use crate::network::{Death, Host, Weather, between};
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A node dies and is started again.
+    Crash {
+        /// Which.
+        host: Host,
+        /// How.
+        death: Death,
+        /// Whether its disk is lost with it.
+        wipe: bool,
+    },
+    /// A node does not run for a while and does not know it.
+    Pause {
+        /// Which.
+        host: Host,
+    },
+    /// Two groups of hosts do not hear each other.
+    Split {
+        /// One group; the other is the rest.
+        group: Vec<Host>,
+    },
+    /// One host is not heard by another.
+    Deaf {
+        /// Who is not heard.
+        from: Host,
+        /// By whom.
+        to: Host,
+    },
+    /// The network is bad.
+    Storm {
+        /// How bad.
+        weather: Weather,
+    },
+    /// A disk is slow.
+    SlowDisk {
+        /// Whose.
+        host: Host,
+        /// How many times slower.
+        factor: u32,
+    },
+    /// All streams between two hosts break, and can be opened again at once.
+    Reset {
+        /// One.
+        a: Host,
+        /// The other.
+        b: Host,
+    },
+}
+
+/// One fault with its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// When it begins.
+    pub at: Instant,
+    /// How long it lasts.
+    pub lasts: Duration,
+    /// What it is.
+    pub fault: Fault,
+}
+
+/// Which hosts what can happen to.
+#[derive(Clone, Copy, Debug)]
+pub struct Targets {
+    /// All hosts that can be cut off.
+    pub hosts: usize,
+    /// Those that can die, the first of them.
+    pub nodes: usize,
+    /// Those whose disk can be lost, the first of them.
+    pub wipeable: usize,
+}
+
+const KINDS: usize = 9;
+
+/// Draws a plan that ends at `end`.
+pub fn draw(dice: &mut Dice, targets: Targets, begin: Instant, end: Instant) -> Vec<Planned> {
+    let mut kinds: Vec<usize> = (0..KINDS).filter(|_| dice.chance(500)).collect();
+    if kinds.is_empty() {
+        kinds.push(dice.below(KINDS as u64) as usize);
+    }
+    let pace = between(dice, Duration::from_secs(2), Duration::from_secs(40));
+    let mut plan = Vec::new();
+    let mut at = begin + pace;
+    while at < end {
+        let kind = kinds[dice.below(kinds.len() as u64) as usize];
+        let fault = one(dice, kind, targets);
+        let lasts = lasts(dice, &fault).min(end.since(at));
+        plan.push(Planned { at, lasts, fault });
+        at = at + between(dice, pace / 8, pace * 2);
+    }
+    plan
+}
+
+fn node(dice: &mut Dice, count: usize) -> Host {
+    Host(dice.below(count as u64) as usize)
+}
+
+fn pair(dice: &mut Dice, hosts: usize) -> (Host, Host) {
+    let a = dice.below(hosts as u64) as usize;
+    let b = dice.below(hosts as u64 - 1) as usize;
+    (Host(a), Host(if b >= a { b + 1 } else { b }))
+}
+
+fn one(dice: &mut Dice, kind: usize, targets: Targets) -> Fault {
+    let death = if dice.chance(500) {
+        Death::Process
+    } else {
+        Death::Machine
+    };
+    match kind {
+        0 | 1 => Fault::Crash {
+            host: node(dice, targets.nodes),
+            death,
+            wipe: false,
+        },
+        2 => Fault::Crash {
+            host: node(dice, targets.wipeable),
+            death,
+            wipe: true,
+        },
+        3 => Fault::Pause {
+            host: node(dice, targets.nodes),
+        },
+        4 => {
+            let group: Vec<Host> = (0..targets.hosts)
+                .filter(|_| dice.chance(400))
+                .map(Host)
+                .collect();
+            Fault::Split { group }
+        }
+        5 => {
+            let (from, to) = pair(dice, targets.hosts);
+            Fault::Deaf { from, to }
+        }
+        6 => Fault::Storm {
+            weather: Weather {
+                delay_least: Duration::from_micros(200),
+                delay_most: between(dice, Duration::from_millis(1), Duration::from_millis(400)),
+                loss: dice.below(300) as u16,
+                duplicates: dice.below(100) as u16,
+            },
+        },
+        7 => Fault::SlowDisk {
+            host: node(dice, targets.nodes),
+            factor: 10 + dice.below(400) as u32,
+        },
+        8.. => {
+            let (a, b) = pair(dice, targets.hosts);
+            Fault::Reset { a, b }
+        }
+    }
+}
+
+fn lasts(dice: &mut Dice, fault: &Fault) -> Duration {
+    let (least, most) = match fault {
+        Fault::Crash { .. } => (100, 20_000),
+        Fault::Pause { .. } => (200, 12_000),
+        Fault::Split { .. } | Fault::Deaf { .. } => (300, 30_000),
+        Fault::Storm { .. } | Fault::SlowDisk { .. } => (1_000, 40_000),
+        Fault::Reset { .. } => (0, 0),
+    };
+    let long = between(
+        dice,
+        Duration::from_millis(least),
+        Duration::from_millis(most),
+    );
+    if dice.chance(700) {
+        long.min(Duration::from_millis(least + (most - least) / 4))
+    } else {
+        long
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_end_in_time_and_repeat() {
+        let targets = Targets {
+            hosts: 9,
+            nodes: 8,
+            wipeable: 3,
+        };
+        let end = Instant::ZERO + Duration::from_secs(600);
+        for seed in 0..200 {
+            let plan = draw(&mut Dice::new(seed), targets, Instant::ZERO, end);
+            assert_eq!(
+                plan,
+                draw(&mut Dice::new(seed), targets, Instant::ZERO, end)
+            );
+            assert!(!plan.is_empty());
+            assert!(plan.iter().all(|planned| planned.at + planned.lasts <= end));
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Source: design section 4: "The only loops are retry-until-acknowledged and reconcile-until-equal"
+//! (style, rule 8): once faults stop, both must end.
+
+use super::{Fact, Invariant};
+
+#[derive(Debug)]
+pub(super) struct Convergence;
+
+impl Invariant for Convergence {
+    fn name(&self) -> &'static str {
+        "the world converges after faults stop"
+    }
+
+    fn see(&mut self, fact: &Fact) -> Result<(), String> {
+        if let Fact::Unsettled(what) = fact {
+            return Err(what.clone());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! The promises, one per file, each with its source. A world tells [`Fact`]s; each promise remembers
+//! what it needs and says when it is broken.
+
+mod acknowledged_is_durable;
+mod applied_once;
+mod convergence;
+mod equal_hashes;
+mod one_leader;
+mod reads_are_current;
+
+use shoal_api::{Index, Instant, RaftId, Term};
+use shoal_ledger::StateHash;
+
+use crate::report::Violation;
+
+/// Something that happened in a world and that a promise may be about.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// A replica says that it leads.
+    Leads {
+        /// Which.
+        replica: RaftId,
+        /// In which term.
+        term: Term,
+    },
+    /// A replica's state at an index.
+    Applied {
+        /// Which.
+        replica: RaftId,
+        /// The last entry applied.
+        index: Index,
+        /// The hash of its state.
+        hash: StateHash,
+    },
+    /// A client was told that its write of a counter took effect.
+    Counted {
+        /// Which counter; each has one writer.
+        key: u64,
+        /// Which of its writes, from 1.
+        write: u64,
+        /// What the counter was told to be after it.
+        value: u64,
+    },
+    /// A client asked for a counter and was answered.
+    Read {
+        /// Which counter.
+        key: u64,
+        /// The last write that was acknowledged before the read was asked.
+        acknowledged: u64,
+        /// The value read.
+        value: u64,
+    },
+    /// After the faults ended and all had time: a counter as a replica has it.
+    Settled {
+        /// Which replica.
+        replica: RaftId,
+        /// Which counter.
+        key: u64,
+        /// Its value.
+        value: u64,
+    },
+    /// After the faults ended and all had time: something is not as it should be.
+    Unsettled(String),
+}
+
+/// A promise.
+pub trait Invariant: std::fmt::Debug {
+    /// What it says.
+    fn name(&self) -> &'static str;
+
+    /// Takes note of a fact.
+    ///
+    /// # Errors
+    /// How the promise is broken.
+    fn see(&mut self, fact: &Fact) -> Result<(), String>;
+}
+
+/// All promises, watched together.
+#[derive(Debug)]
+pub struct Watch {
+    invariants: Vec<Box<dyn Invariant>>,
+    violation: Option<Violation>,
+}
+
+impl Watch {
+    /// The promises of the quorum and of a ledger.
+    pub fn of_replicas() -> Watch {
+        Watch {
+            invariants: vec![
+                Box::new(one_leader::OneLeader::default()),
+                Box::new(equal_hashes::EqualHashes::default()),
+                Box::new(applied_once::AppliedOnce),
+                Box::new(acknowledged_is_durable::AcknowledgedIsDurable::default()),
+                Box::new(reads_are_current::ReadsAreCurrent),
+                Box::new(convergence::Convergence),
+            ],
+            violation: None,
+        }
+    }
+
+    /// Tells all of them.
+    pub fn tell(&mut self, at: Instant, fact: &Fact) {
+        if self.violation.is_some() {
+            return;
+        }
+        for invariant in &mut self.invariants {
+            if let Err(detail) = invariant.see(fact) {
+                self.violation = Some(Violation {
+                    at,
+                    invariant: invariant.name(),
+                    detail,
+                });
+                return;
+            }
+        }
+    }
+
+    /// The first that was broken.
+    pub fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+}

@@ -1,0 +1,27 @@
+//! Source: design section 6: listings are answered after a ReadIndex, never from a leader's lease.
+
+use super::{Fact, Invariant};
+
+#[derive(Debug)]
+pub(super) struct ReadsAreCurrent;
+
+impl Invariant for ReadsAreCurrent {
+    fn name(&self) -> &'static str {
+        "a read sees all that was acknowledged before it"
+    }
+
+    fn see(&mut self, fact: &Fact) -> Result<(), String> {
+        if let Fact::Read {
+            key,
+            acknowledged,
+            value,
+        } = fact
+            && value < acknowledged
+        {
+            return Err(format!(
+                "write {acknowledged} of counter {key} was acknowledged before a read that saw {value}"
+            ));
+        }
+        Ok(())
+    }
+}
