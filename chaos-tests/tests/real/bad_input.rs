@@ -7,10 +7,10 @@ use crate::cluster::{Cluster, Node};
 use crate::http;
 use crate::wait::{check, seconds, until};
 
-/// Counts datagrams that are not fully valid, by reason.
-const GOSSIP_DROPPED: &str = "shoal_gossip_dropped_total";
-/// Counts connections to the peer port that were refused, by reason.
-const PEER_REFUSED: &str = "shoal_peer_refused_total";
+/// Counts datagrams that are not fully valid, by cause.
+const GOSSIP_DROPPED: &str = "shoal_gossip_datagrams_dropped_total";
+/// Counts connections to the peer port that were refused, by cause.
+const PEER_REFUSED: &str = "shoal_peer_handshakes_refused_total";
 
 /// The sum of a metric over its labels.
 fn sum(node: &Node, metric: &str) -> Result<f64, String> {
