@@ -29,9 +29,9 @@ pub use process::BootId;
 pub struct Options {
     /// Its own folder, which exists: the socket, the journal and the lock are in it.
     pub dir: PathBuf,
-    /// End all tasks and then itself when this process has ended. For clusters that a developer
-    /// starts and expects to vanish; absent, tasks outlive everything but the machine.
-    pub die_with: Option<u32>,
+    /// End all tasks and then itself as soon as standard input is closed. For clusters that a
+    /// developer starts and expects to vanish; without it tasks outlive everything but the machine.
+    pub lifeline: bool,
 }
 
 /// Why a keeper did not start, or ended.
@@ -40,9 +40,6 @@ pub enum KeeperError {
     /// The folder has a keeper: nothing changed, talk to that one.
     #[error("a keeper already runs for {0}")]
     AlreadyRuns(PathBuf),
-    /// The process to die with has died already.
-    #[error("process {0}, which the keeper was to die with, does not run")]
-    MasterGone(u32),
     /// The arguments make no sense.
     #[error("the keeper's arguments are not valid: {0}")]
     Usage(String),
@@ -52,31 +49,24 @@ pub enum KeeperError {
 }
 
 impl Options {
-    /// Reads `--dir DIR [--die-with PID]`.
+    /// Reads `--dir DIR [--lifeline]`.
     ///
     /// # Errors
     /// [`KeeperError::Usage`].
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Options, KeeperError> {
-        let usage = |what: String| KeeperError::Usage(what);
-        let (mut dir, mut die_with) = (None, None);
+        let (mut dir, mut lifeline) = (None, false);
         let mut arguments = arguments.into_iter();
         while let Some(name) = arguments.next() {
-            let value = arguments
-                .next()
-                .ok_or_else(|| usage(format!("{name} needs a value")))?;
             match name.as_str() {
-                "--dir" => dir = Some(PathBuf::from(value)),
-                "--die-with" => {
-                    let pid = value
-                        .parse()
-                        .map_err(|_| usage(format!("'{value}' is not a process number")))?;
-                    die_with = Some(pid);
-                }
-                other => return Err(usage(format!("there is no '{other}'"))),
+                "--dir" => dir = arguments.next().map(PathBuf::from),
+                "--lifeline" => lifeline = true,
+                other => return Err(KeeperError::Usage(format!("there is no '{other}'"))),
             }
         }
-        let dir = dir.ok_or_else(|| usage("--dir is missing".into()))?;
-        Ok(Options { dir, die_with })
+        match dir {
+            Some(dir) => Ok(Options { dir, lifeline }),
+            None => Err(KeeperError::Usage("--dir DIR is missing".into())),
+        }
     }
 }
 

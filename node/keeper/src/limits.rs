@@ -17,7 +17,7 @@ pub const CLIENT_BACKLOG_BYTES: usize = 2 * FRAME_BYTES;
 pub const JOURNAL_BYTES: u64 = 1024 * 1024;
 /// Between TERM and KILL for all tasks when the keeper is told to end by a signal. Ours.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
-/// The same when the process that it was to die with has died. Ours.
+/// The same when its lifeline was cut. Ours.
 pub const ORPHANED_GRACE: Duration = Duration::from_secs(1);
 /// After KILL to everything, the keeper waits this long for the last process. Ours.
 pub const SHUTDOWN_LAST: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use rustix::process::{PidfdFlags, Signal, pidfd_open};
+use rustix::process::Signal;
 
 use crate::client::Client;
 use crate::journal::Journal;
@@ -25,8 +25,8 @@ pub(crate) struct Server {
     table: Table,
     signals: OwnedFd,
     listener: OwnedFd,
-    /// Readable once the process that this keeper dies with has died.
-    master: Option<OwnedFd>,
+    /// Whether the end of standard input is the end of the keeper.
+    lifeline: bool,
     clients: Vec<Client>,
     ending: Option<Ending>,
     /// Held as long as the keeper lives.
@@ -47,7 +47,7 @@ enum Ending {
 struct Ready {
     signals: bool,
     listener: bool,
-    master: bool,
+    lifeline: bool,
     clients: Vec<(usize, PollFlags)>,
     adopted: Vec<String>,
 }
@@ -73,13 +73,12 @@ impl Server {
         let (journal, records) = Journal::open(&options.dir.join("journal"))
             .map_err(environment("opening the journal"))?;
         let table = Table::recover(journal, records).map_err(environment("reading the journal"))?;
-        let master = options.die_with.map(watch).transpose()?;
         let listener = listen(&options.dir).map_err(failed("listening"))?;
         Ok(Server {
             table,
             signals,
             listener,
-            master,
+            lifeline: options.lifeline,
             clients: Vec::new(),
             ending: None,
             _lock: lock,
@@ -93,9 +92,9 @@ impl Server {
             if ready.signals {
                 self.take_signals();
             }
-            if ready.master {
-                self.master = None;
-                eprintln!("the process to die with has died: ending all tasks");
+            if ready.lifeline && lifeline_is_cut() {
+                self.lifeline = false;
+                eprintln!("standard input was closed: ending all tasks");
                 self.end(limits::ORPHANED_GRACE);
             }
             for key in ready.adopted {
@@ -136,9 +135,12 @@ impl Server {
         for (_, watch) in &adopted {
             fds.push(PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN));
         }
-        let master = fds.len();
-        if let Some(watch) = &self.master {
-            fds.push(PollFd::new(watch, PollFlags::IN));
+        let lifeline = fds.len();
+        if self.lifeline {
+            fds.push(PollFd::from_borrowed_fd(
+                rustix::stdio::stdin(),
+                PollFlags::IN,
+            ));
         }
         match poll(&mut fds, self.timeout().as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -149,7 +151,7 @@ impl Server {
         Ok(Ready {
             signals: !events[0].is_empty(),
             listener: !events[1].is_empty(),
-            master: events.get(master).is_some_and(|e| !e.is_empty()),
+            lifeline: events.get(lifeline).is_some_and(|e| !e.is_empty()),
             adopted: adopted
                 .iter()
                 .zip(&events[clients.end..])
@@ -325,10 +327,13 @@ fn lock(dir: &Path) -> Result<OwnedFd, KeeperError> {
     }
 }
 
-fn watch(number: u32) -> Result<OwnedFd, KeeperError> {
-    process::pid(number)
-        .and_then(|pid| pidfd_open(pid, PidfdFlags::NONBLOCK).ok())
-        .ok_or(KeeperError::MasterGone(number))
+/// Whether nobody holds the other end of standard input; what they say over it means nothing.
+fn lifeline_is_cut() -> bool {
+    let mut ignored = [0; 64];
+    matches!(
+        rustix::io::read(rustix::stdio::stdin(), &mut ignored),
+        Ok(0) | Err(_)
+    )
 }
 
 fn listen(dir: &Path) -> rustix::io::Result<OwnedFd> {

@@ -316,23 +316,15 @@ fn shutdown_ends_everything() {
 }
 
 #[test]
-fn it_dies_with_whom_it_was_told_to() {
-    let mut master = std::process::Command::new("sleep")
-        .arg("1000")
-        .spawn()
-        .unwrap();
-    let mut keeper = Keeper::start_with(Some(master.id()));
+fn its_life_hangs_on_a_line() {
+    let (mut keeper, line) = Keeper::start_on_a_line();
     let gate = keeper.gate("gate");
     let mut client = keeper.subscribe();
-    keeper.spawn(
-        &mut client,
-        "t",
-        &shell(&keeper, "echo $$ > pid; echo > gate; sleep 1000"),
-    );
+    let script = "echo $$ > pid; cat; echo > gate; exec sleep 1000";
+    keeper.spawn(&mut client, "t", &shell(&keeper, script));
     gate.wait();
     let task: u32 = keeper.read("pid").trim().parse().unwrap();
-    master.kill().unwrap();
-    master.wait().unwrap();
+    drop(line);
     client.wait_for_end().unwrap();
     keeper.wait();
     assert!(!alive(task));
@@ -341,7 +333,7 @@ fn it_dies_with_whom_it_was_told_to() {
 #[test]
 fn a_folder_has_one_keeper() {
     let keeper = Keeper::start();
-    let mut second = keeper.command(None).spawn().unwrap();
+    let mut second = keeper.command().spawn().unwrap();
     assert!(!second.wait().unwrap().success());
     assert!(keeper.list(&mut keeper.subscribe()).is_empty());
 }

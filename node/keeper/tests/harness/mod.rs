@@ -31,23 +31,25 @@ pub struct Gate {
 
 impl Keeper {
     pub fn start() -> Keeper {
-        Keeper::start_with(None)
+        let root = root();
+        let process = command(root.path()).spawn().unwrap();
+        Keeper::of(root, process)
     }
 
-    pub fn start_with(die_with: Option<u32>) -> Keeper {
-        // Longer than a socket's name may be, and open to the other user of one test.
-        let root = tempfile::Builder::new()
-            .prefix(&"long-".repeat(30))
-            .permissions(fs::Permissions::from_mode(0o755))
-            .tempdir()
+    /// A keeper that ends when what is given back is dropped.
+    pub fn start_on_a_line() -> (Keeper, std::process::ChildStdin) {
+        let root = root();
+        let mut command = command(root.path());
+        let mut process = command
+            .arg("--lifeline")
+            .stdin(Stdio::piped())
+            .spawn()
             .unwrap();
-        fs::create_dir(root.path().join("keeper")).unwrap();
-        fs::create_dir(root.path().join("work")).unwrap();
-        Keeper::run(root, die_with)
+        let line = process.stdin.take().unwrap();
+        (Keeper::of(root, process), line)
     }
 
-    fn run(root: tempfile::TempDir, die_with: Option<u32>) -> Keeper {
-        let process = command(root.path(), die_with).spawn().unwrap();
+    fn of(root: tempfile::TempDir, process: Child) -> Keeper {
         let pid = Pid::from_raw(process.id().try_into().unwrap()).unwrap();
         let keeper = Keeper {
             root: Some(root),
@@ -63,11 +65,13 @@ impl Keeper {
 
     /// Another keeper for the same folder.
     pub fn again(mut self) -> Keeper {
-        Keeper::run(self.root.take().unwrap(), None)
+        let root = self.root.take().unwrap();
+        let process = command(root.path()).spawn().unwrap();
+        Keeper::of(root, process)
     }
 
-    pub fn command(&self, die_with: Option<u32>) -> Command {
-        command(self.root(), die_with)
+    pub fn command(&self) -> Command {
+        command(self.root())
     }
 
     fn root(&self) -> &Path {
@@ -245,12 +249,21 @@ impl Gate {
     }
 }
 
-fn command(root: &Path, die_with: Option<u32>) -> Command {
+fn root() -> tempfile::TempDir {
+    // Longer than a socket's name may be, and open to the other user of one test.
+    let root = tempfile::Builder::new()
+        .prefix(&"long-".repeat(30))
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempdir()
+        .unwrap();
+    fs::create_dir(root.path().join("keeper")).unwrap();
+    fs::create_dir(root.path().join("work")).unwrap();
+    root
+}
+
+fn command(root: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shoal-keeper"));
     command.arg("--dir").arg(root.join("keeper"));
-    if let Some(pid) = die_with {
-        command.arg("--die-with").arg(pid.to_string());
-    }
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command
 }
