@@ -19,11 +19,25 @@
 //! Source: SWIM (Das et al. 2002), Lifeguard (Dadgar et al. 2018) and Serf, as measured in the
 //! project's facts; formats are ours.
 
+mod codec;
 mod config;
+mod envelope;
+mod identity;
 mod io;
+mod join;
 pub mod limits;
 mod machine;
+mod message;
+mod news;
+mod pull;
+mod receive;
+mod schedule;
+mod send;
 mod stats;
+mod swim;
+mod sync;
+mod table;
+mod timing;
 
 pub use config::{Config, ConfigError, Label, LabelError, NodeTags, Profile, TagsError};
 pub use io::{Input, Output};

@@ -1,0 +1,241 @@
+//! Reading datagrams: as a whole or not at all.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use foca::{Member, Message, State};
+use prost::Message as _;
+
+use crate::codec::SwimPacket;
+use crate::identity::Identity;
+use crate::limits;
+use crate::machine::{Membership, Phase};
+use crate::message::{Life, Meta, Packet, Part, kind, wire};
+use crate::news::Topic;
+use crate::stats::DropReason;
+
+impl Membership {
+    pub(crate) fn receive(&mut self, from: SocketAddr, bytes: &Bytes) {
+        self.stats.datagrams_received += 1;
+        self.stats.bytes_received += bytes.len() as u64;
+        if let Err(reason) = self.try_receive(from, bytes) {
+            self.drop_datagram(reason);
+        }
+    }
+
+    fn try_receive(&mut self, from: SocketAddr, bytes: &Bytes) -> Result<(), DropReason> {
+        if matches!(self.phase, Phase::Lingering | Phase::Ended) {
+            return Err(DropReason::Ended);
+        }
+        let packet = Packet::read(self.seal.open(bytes)?)?;
+        self.admit(from, &packet)?;
+        self.stats.sections_skipped += packet.skipped;
+        for part in packet.parts {
+            if self.phase == Phase::Ended {
+                return Ok(());
+            }
+            self.take(from, part);
+        }
+        self.hear_version(packet.sender, from);
+        Ok(())
+    }
+
+    /// Refuses what is well formed and still must not count.
+    fn admit(&mut self, from: SocketAddr, packet: &Packet) -> Result<(), DropReason> {
+        let sender = packet.sender;
+        if sender.node == self.config.id {
+            if sender.generation > self.config.generation {
+                self.end_superseded(sender.generation);
+            }
+            return Err(DropReason::Own);
+        }
+        if let Some(row) = self.table.get(sender.node) {
+            let known = row.life();
+            if sender.generation < known.generation {
+                self.tell_newer_life(from, known);
+                return Err(DropReason::OldLife);
+            }
+        }
+        if !self.table.fits(sender.node) {
+            return Err(DropReason::Full);
+        }
+        for part in &packet.parts {
+            match part {
+                Part::Swim(swim) => self.admit_swim(sender, swim)?,
+                Part::Hello { identity, .. } | Part::Welcome { identity, .. } => {
+                    if !is_life(identity, sender) {
+                        return Err(DropReason::Body);
+                    }
+                }
+                Part::News { .. }
+                | Part::Pull(_)
+                | Part::Meta(_)
+                | Part::Rumour { .. }
+                | Part::Digest(_)
+                | Part::Entries(_)
+                | Part::Want(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn admit_swim(&self, sender: Life, packet: &SwimPacket) -> Result<(), DropReason> {
+        if !is_life(&packet.header.src, sender) {
+            return Err(DropReason::Swim);
+        }
+        match &packet.header.message {
+            Message::PingReq { target: id, .. }
+            | Message::IndirectPing { origin: id, .. }
+            | Message::IndirectAck { target: id, .. }
+            | Message::ForwardedAck { origin: id, .. } => {
+                if *id == self.swim.identity() {
+                    return Err(DropReason::Refused);
+                }
+            }
+            Message::Ping(_)
+            | Message::Ack(_)
+            | Message::Announce
+            | Message::Feed
+            | Message::Gossip
+            | Message::Broadcast
+            | Message::TurnUndead => {}
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, from: SocketAddr, part: Part) {
+        match part {
+            Part::Swim(packet) => self.take_swim(packet),
+            Part::News { held, leaving } => self.take_news(from, held, leaving),
+            Part::Pull(nodes) => self.answer_pull(from, &nodes),
+            Part::Meta(metas) => metas.iter().for_each(|meta| self.learn(meta)),
+            Part::Hello {
+                identity,
+                name,
+                challenge,
+            } => self.answer_hello(from, &identity, &name, challenge),
+            Part::Welcome {
+                identity,
+                challenge,
+                holder,
+            } => self.take_welcome(from, identity, challenge, holder),
+            Part::Rumour {
+                identity,
+                incarnation,
+                gone,
+            } => self.take_rumour(identity, incarnation, gone),
+            Part::Digest(buckets) => self.answer_digest(from, &buckets),
+            Part::Entries(entries) => self.take_entries(entries),
+            Part::Want(buckets) => self.send_entries(from, buckets),
+        }
+    }
+
+    fn take_swim(&mut self, mut packet: SwimPacket) {
+        if let Some(other) = packet.identities().find(|id| self.supersedes(id)) {
+            let by = other.generation;
+            self.end_superseded(by);
+            return;
+        }
+        self.readdress(&mut packet);
+        let known = self.table.rows().count();
+        let mut room = limits::MEMBERS.saturating_sub(known + 1);
+        let before = packet.updates.len();
+        packet.updates.retain(|update| {
+            if self.table.get(update.id().node).is_some() {
+                return true;
+            }
+            let fits = room > 0;
+            room = room.saturating_sub(1);
+            fits
+        });
+        self.stats.updates_skipped += (before - packet.updates.len()) as u64;
+        let (accepted, wanted) = self.swim.receive(&packet);
+        if !accepted {
+            self.drop_datagram(DropReason::Refused);
+        }
+        self.absorb(wanted);
+    }
+
+    /// Takes what was sent to an older identity of this node as sent to it, except the word that the
+    /// older one is dead. Else two nodes that renew at the same time would never hear each other:
+    /// each would know the other by an identity that does not listen.
+    fn readdress(&self, packet: &mut SwimPacket) {
+        let mine = self.swim.identity();
+        let dead = matches!(packet.header.message, Message::TurnUndead);
+        let dst = &mut packet.header.dst;
+        if dst.node == mine.node && *dst < mine && !dead {
+            *dst = mine;
+        }
+    }
+
+    fn take_news(&mut self, from: SocketAddr, held: Vec<Life>, leaving: Vec<Life>) {
+        for life in held.iter().chain(&leaving) {
+            if life.node == self.config.id && life.generation > self.config.generation {
+                self.end_superseded(life.generation);
+                return;
+            }
+        }
+        for life in leaving {
+            self.hear_leaving(life);
+        }
+        for life in held {
+            self.hear_version(life, from);
+        }
+    }
+
+    /// A life is leaving: told on, once.
+    pub(crate) fn hear_leaving(&mut self, life: Life) {
+        if life.node == self.config.id {
+            return;
+        }
+        if let Some(event) = self.table.set_leaving(self.now, life) {
+            self.say(event);
+            self.spread(Topic::Leaving, life);
+        }
+    }
+
+    /// A version is held at that address: wished for, if it is newer than what this node holds.
+    pub(crate) fn hear_version(&mut self, life: Life, holder: SocketAddr) {
+        let newer = self.table.get(life.node).is_some_and(|row| {
+            row.is_up() && row.identity.generation == life.generation && row.version < life.version
+        });
+        if newer && life.node != self.config.id {
+            self.wish(life.node, life.version, Some(holder));
+        }
+    }
+
+    /// Takes what a node tells about itself, and tells that it is held here.
+    pub(crate) fn learn(&mut self, meta: &Meta) {
+        if let Some(event) = self.table.set_meta(meta) {
+            self.say(event);
+            self.spread(Topic::Version, meta.life);
+        }
+    }
+
+    /// Others suspect this node, or hold it for dead: it refutes, or takes a new identity.
+    fn take_rumour(&mut self, identity: Identity, incarnation: u16, gone: bool) {
+        if identity != self.swim.identity() || self.phase != Phase::Running {
+            return;
+        }
+        let state = if gone { State::Down } else { State::Suspect };
+        let wanted = self
+            .swim
+            .apply(Member::new(identity, incarnation, state), true);
+        self.absorb(wanted);
+    }
+
+    /// Answers an older life of a node with the newer one, so that it can end.
+    fn tell_newer_life(&mut self, to: SocketAddr, life: Life) {
+        let version = life.version.max(1);
+        let news = wire::News {
+            held: vec![Life { version, ..life }.into()],
+            leaving: Vec::new(),
+        };
+        debug_assert!(news.encoded_len() <= limits::LIFE_BYTES + 2);
+        self.send_message(to, kind::NEWS, &news);
+    }
+}
+
+fn is_life(identity: &Identity, life: Life) -> bool {
+    identity.node == life.node && identity.generation == life.generation
+}
