@@ -90,7 +90,10 @@ impl Timestamp {
 
     /// Seconds since 1970, as Mesos writes them.
     pub fn as_seconds(self) -> f64 {
-        self.0 as f64 / 1e9
+        // Whole seconds apart, since nanoseconds of this century do not fit a double.
+        let whole = self.0.div_euclid(1_000_000_000);
+        let rest = self.0.rem_euclid(1_000_000_000);
+        whole as f64 + rest as f64 / 1e9
     }
 }
 
