@@ -245,6 +245,20 @@ impl Runs {
         }
     }
 
+    /// A waiting slot's task can never run as it is. What does not wait is not concerned.
+    pub fn reject(&mut self, slot: Slot, message: &Arc<str>, wall: Timestamp) {
+        if self.queue.contains(&slot) {
+            self.end(
+                slot,
+                None,
+                TaskState::Error,
+                None,
+                Arc::clone(message),
+                wall,
+            );
+        }
+    }
+
     fn end(
         &mut self,
         slot: Slot,

@@ -90,6 +90,16 @@ impl Outcomes {
         self.kept.is_empty()
     }
 
+    /// The outcome of a request, while it is kept.
+    pub fn get(&self, request: &RequestId) -> Option<&Bytes> {
+        let sender = self.senders.get(&request.node)?;
+        if sender.generation != request.generation {
+            return None;
+        }
+        let Kept(outcome) = self.kept.get(&(request.node, request.counter))?;
+        Some(outcome)
+    }
+
     /// Takes note of a command and says whether to apply it. Evicts what its sender released.
     pub fn admit(&mut self, header: &Header) -> Admission {
         let request = &header.request;

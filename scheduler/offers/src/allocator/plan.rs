@@ -1,9 +1,10 @@
 //! What a pass decided, and what it chose not to do.
 
+use serde::{Deserialize, Serialize};
 use shoal_api::{AgentId, FrameworkId, Resources, Role};
 
 /// An offer to be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewOffer {
     /// To whom.
     pub framework: FrameworkId,

@@ -1,0 +1,374 @@
+//! Between quorum and ledger: entries come in, effects go to whoever holds the session or the stream.
+
+use bytes::Bytes;
+use shoal_api::{Index, RaftId};
+use shoal_ledger::Entry;
+use shoal_offers::Effect;
+use shoal_quorum::{Applied, Output as Raft, RaftRole, Status};
+
+use crate::charter::CharterChange;
+use crate::input::{Answer, Leadership, Output, Refused};
+use crate::lead::Lead;
+use crate::limits::COMMANDS_PER_FORWARD;
+use crate::master::Master;
+use crate::peer::{Forwarded, LedgerMessage, PeerMessage};
+use crate::proposals::{Outstanding, Waiter};
+use crate::state::{AppliedCommand, Outcome, State};
+
+impl Master {
+    /// Takes everything that the quorum says.
+    pub(crate) fn drain_quorum(&mut self) {
+        while self.halted.is_none() {
+            let Some(output) = self.quorum.poll_output() else {
+                return;
+            };
+            self.quorum_says(output);
+        }
+    }
+
+    fn quorum_says(&mut self, output: Raft) {
+        match output {
+            Raft::Send { to, message } => {
+                self.outputs.push_back(Output::Send {
+                    to,
+                    message: PeerMessage::Raft(message),
+                });
+            }
+            Raft::Persist { ticket, batch } => {
+                self.outputs.push_back(Output::Persist { ticket, batch });
+            }
+            Raft::SaveSnapshot(snapshot) => self.outputs.push_back(Output::SaveSnapshot(snapshot)),
+            Raft::Compact { through } => self.outputs.push_back(Output::Compact(through)),
+            Raft::Apply {
+                index,
+                kind,
+                term: _,
+            } => self.entry(index, kind),
+            Raft::Restore { index, chunks, .. } => self.restore(index, &chunks),
+            Raft::Status(status) => self.status_changed(status),
+            Raft::ReadReady { context, .. } => self.read_ready(context),
+            Raft::ReadFailed { context } => self.read_failed(context),
+            Raft::ProposalDropped { data, .. } => self.entry_dropped(&data),
+            Raft::ChangeRefused { change, reason } => self.change_refused(change, &reason),
+            Raft::TransferEnded(_) => self.transfer_ended(),
+            Raft::WantSnapshot { .. } => self.take_image(),
+        }
+    }
+
+    fn entry(&mut self, index: Index, kind: Applied) {
+        match kind {
+            Applied::Data(data) => self.apply(index, &data),
+            Applied::Empty => {}
+            Applied::Membership(membership) => {
+                self.status.membership = membership;
+                self.membership_applied();
+                self.outputs.push_back(Output::Status(self.status.clone()));
+            }
+        }
+        self.hashes.note(index, self.state.hash());
+    }
+
+    fn apply(&mut self, index: Index, data: &Bytes) {
+        let applied = match self.state.apply(index, data) {
+            Ok(applied) => applied,
+            Err(error) => {
+                self.halt(format!(
+                    "entry {index} cannot be applied by this version: {error}"
+                ));
+                return;
+            }
+        };
+        self.stats.entries += 1;
+        self.stats.commands += applied.len() as u64;
+        self.bytes_since_image += data.len() as u64;
+        for command in applied {
+            self.command_applied(index, command);
+        }
+        if let Some(lead) = &mut self.lead {
+            lead.queue.entry_applied();
+        }
+        let tuning = &self.config.tuning;
+        if index.0 >= self.image_at.0 + tuning.snapshot_entries
+            || self.bytes_since_image >= tuning.snapshot_bytes
+        {
+            self.take_image();
+        }
+    }
+
+    fn command_applied(&mut self, index: Index, command: AppliedCommand) {
+        let AppliedCommand {
+            request,
+            outcome,
+            effects,
+            charter,
+        } = command;
+        let settled = match &outcome {
+            Some(_) => self.proposals.settle(request),
+            None => None,
+        };
+        // The waiter first: SUBSCRIBED and the welcome precede what follows from them.
+        if let (Some(outstanding), Some(outcome)) = (settled, &outcome) {
+            self.settle(request, outstanding, outcome.clone());
+        }
+        if let Some(lead) = &mut self.lead {
+            lead.queue.applied(request);
+            if let Some(asker) = lead.asked_by.remove(&request)
+                && let Some(outcome) = &outcome
+            {
+                let outcome = Bytes::from(postcard::to_allocvec(outcome).unwrap_or_default());
+                let message = LedgerMessage::Applied {
+                    request,
+                    index,
+                    outcome,
+                };
+                let message = PeerMessage::Ledger(message);
+                self.outputs.push_back(Output::Send { to: asker, message });
+            }
+        }
+        match charter {
+            CharterChange::Nothing => {}
+            CharterChange::Founded | CharterChange::Masters | CharterChange::Restarted(_) => {
+                let book = self.state.charter.masters().cloned().collect();
+                self.outputs.push_back(Output::Book(book));
+            }
+            CharterChange::Ring => self.ring_changed(),
+        }
+        for effect in effects {
+            self.effect(effect);
+        }
+    }
+
+    fn settle(
+        &mut self,
+        request: shoal_api::RequestId,
+        outstanding: Outstanding,
+        outcome: Outcome,
+    ) {
+        match outstanding.waiter {
+            Waiter::Ask(ask) => {
+                if !self.config.bugs.acknowledge_early {
+                    self.answer(ask, answer_of(outcome));
+                }
+            }
+            Waiter::Session(conn) => self.session_settled(conn, outcome),
+            Waiter::Stream(conn) => self.stream_settled(conn, outcome),
+            Waiter::Fact => {}
+            Waiter::Decision(decision) => self.decision_settled(request, decision, &outcome),
+        }
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        if let Some(lead) = &mut self.lead {
+            lead.follow(&effect, &self.state, self.now);
+        }
+        match effect {
+            Effect::SessionChanged { agent } => self.session_changed(agent),
+            Effect::AgentRunsChanged { agent, tasks } => self.command_agent(agent, &tasks),
+            Effect::UpdateDurable {
+                agent,
+                task,
+                sequence,
+            } => {
+                self.update_durable(agent, task, sequence);
+            }
+            Effect::Notice {
+                framework,
+                stream,
+                holder,
+                notice,
+            } => {
+                if holder == self.config.node {
+                    self.notify(&framework, stream, notice);
+                }
+            }
+            Effect::StreamEnded {
+                framework,
+                stream,
+                holder,
+            } => {
+                if holder == self.config.node
+                    && let Some(conn) = self.streams.conn_of(&framework, stream)
+                {
+                    self.close_stream(conn);
+                }
+            }
+            // Of interest to the leader alone.
+            Effect::FrameworkChanged { .. }
+            | Effect::FrameworkGone { .. }
+            | Effect::AgentChanged { .. }
+            | Effect::Refused { .. }
+            | Effect::Revived { .. }
+            | Effect::TaskChanged { .. }
+            | Effect::TaskGone { .. } => {}
+        }
+    }
+
+    /// The ledger is replaced: what waited for entries that were skipped is looked up in it.
+    fn restore(&mut self, index: Index, chunks: &[Bytes]) {
+        match State::read(chunks, self.config.bugs.apply_repeats) {
+            Ok(state) => self.state = state,
+            Err(error) => {
+                self.halt(format!(
+                    "the snapshot of index {index} cannot be read: {error}"
+                ));
+                return;
+            }
+        }
+        self.image_at = index;
+        self.bytes_since_image = 0;
+        self.hashes.note(index, self.state.hash());
+        let waiting: Vec<_> = self.proposals.waiting().collect();
+        for request in waiting {
+            if let Some(outcome) = self.state.outcome_of(request)
+                && let Some(outstanding) = self.proposals.settle(request)
+            {
+                self.settle(request, outstanding, outcome);
+            }
+        }
+        let book = self.state.charter.masters().cloned().collect();
+        self.outputs.push_back(Output::Book(book));
+        self.check_sessions();
+        self.check_streams();
+    }
+
+    fn take_image(&mut self) {
+        if self.imaging {
+            return;
+        }
+        self.imaging = true;
+        self.stats.images += 1;
+        self.image_at = self.quorum.applied();
+        self.bytes_since_image = 0;
+        let image = std::sync::Arc::new(self.state.clone());
+        self.outputs.push_back(Output::TakeSnapshot {
+            index: self.image_at,
+            image,
+        });
+    }
+
+    fn status_changed(&mut self, status: Status) {
+        let led = self.lead.is_some();
+        let leads = status.role == RaftRole::Leader;
+        let changed = self.status.leader != status.leader || self.status.term != status.term;
+        self.status = Leadership {
+            leader: status.leader,
+            term: status.term,
+            leading: leads,
+            membership: status.membership,
+        };
+        if status.leader.is_some() {
+            self.leader_heard = self.now;
+        }
+        if led && (!leads || changed) {
+            self.lead = None;
+            self.proposals.drop_decisions();
+        }
+        if leads && self.lead.is_none() {
+            self.lead = Some(Box::new(Lead::new(self.now, self.dice.child("allocator"))));
+        }
+        if changed {
+            self.proposals.leader_changed();
+        }
+        self.outputs.push_back(Output::Status(self.status.clone()));
+    }
+
+    /// What is to be sent goes to the leader, or into the own queue.
+    pub(crate) fn send_proposals(&mut self) {
+        if !self.proposals.has_unsent() {
+            return;
+        }
+        let Some(leader) = self.status.leader else {
+            return;
+        };
+        let lowest = self.proposals.lowest();
+        let mut commands = self.proposals.take_unsent(self.now);
+        if leader == self.config.raft {
+            let Some(lead) = &mut self.lead else { return };
+            for forwarded in commands {
+                lead.queue.push(forwarded, lowest);
+            }
+            return;
+        }
+        while !commands.is_empty() {
+            let rest = commands.split_off(commands.len().min(COMMANDS_PER_FORWARD));
+            let message = PeerMessage::Ledger(LedgerMessage::Forward { lowest, commands });
+            self.outputs.push_back(Output::Send {
+                to: leader,
+                message,
+            });
+            commands = rest;
+        }
+    }
+
+    /// Commands of another master, or of the bench.
+    pub(crate) fn take_forward(
+        &mut self,
+        from: RaftId,
+        node: shoal_api::NodeId,
+        lowest: u64,
+        commands: Vec<Forwarded>,
+    ) {
+        let applies = self.state.charter.master(from).is_some();
+        for forwarded in commands {
+            let request = forwarded.request;
+            if request.node != node || request.counter == 0 {
+                self.stats.bad_messages += 1;
+                continue;
+            }
+            if self.lead.is_none() {
+                continue;
+            }
+            if let Some(outcome) = (!applies).then(|| self.state.outcome_of(request)).flatten() {
+                let outcome = Bytes::from(postcard::to_allocvec(&outcome).unwrap_or_default());
+                let index = self.quorum.applied();
+                let message = LedgerMessage::Applied {
+                    request,
+                    index,
+                    outcome,
+                };
+                let message = PeerMessage::Ledger(message);
+                self.outputs.push_back(Output::Send { to: from, message });
+                continue;
+            }
+            let Some(lead) = &mut self.lead else { continue };
+            if !applies {
+                lead.asked_by.insert(request, from);
+            }
+            lead.queue.push(forwarded, lowest);
+        }
+    }
+
+    /// As leader: what is queued becomes entries.
+    pub(crate) fn propose(&mut self) {
+        loop {
+            let Some(lead) = &mut self.lead else { return };
+            let time = lead.ledger_time(self.now);
+            let Some(data) = lead.queue.next_entry(time, self.wall) else {
+                return;
+            };
+            self.stats.proposed += 1;
+            self.quorum
+                .step(self.now, shoal_quorum::Input::Propose { data });
+        }
+    }
+
+    fn entry_dropped(&mut self, data: &Bytes) {
+        if let (Some(lead), Ok(entry)) = (&mut self.lead, Entry::decode(data)) {
+            lead.queue.entry_dropped(&entry);
+        }
+    }
+}
+
+fn answer_of(outcome: Outcome) -> Answer {
+    match outcome {
+        Outcome::Offers(Ok(_)) | Outcome::Charter | Outcome::RunKilled(Ok(())) => Answer::Done,
+        Outcome::Offers(Err(refusal)) => Answer::Refused(Refused::Offers(refusal)),
+        Outcome::RunCreated(Ok(run)) => Answer::RunCreated(run),
+        Outcome::RunCreated(Err(refusal)) | Outcome::RunKilled(Err(refusal)) => {
+            Answer::Refused(Refused::Run(refusal))
+        }
+        Outcome::SlotsTaken | Outcome::Malformed => {
+            Answer::Refused(Refused::Offers(shoal_offers::Refusal::Malformed))
+        }
+    }
+}

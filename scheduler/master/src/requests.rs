@@ -1,0 +1,361 @@
+//! Requests to this master: each becomes a command, a read, or an order to the quorum.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shoal_api::call::{Call, FrameworkCall, ReconcileTask};
+use shoal_api::session::FileRead;
+use shoal_api::{AgentId, FrameworkId, RaftId, StreamId, TaskId, TaskKey};
+use shoal_builtin::RunsCommand;
+use shoal_offers::{OffersCommand, Refusal, RemovalCause};
+use shoal_quorum::{MembershipChange, RaftRole};
+
+use crate::input::{Answer, Ask, Output, Refused, Request};
+use crate::master::Master;
+use crate::peer::{LedgerMessage, PeerMessage};
+use crate::proposals::Waiter;
+use crate::reads::{FileAsker, Then};
+use crate::state::LedgerCommand;
+
+impl Master {
+    pub(crate) fn request(&mut self, ask: Ask, request: Request) {
+        match request {
+            Request::Call(call) => self.call(ask, call),
+            Request::Read => self.when_certain(Then::Show(ask)),
+            Request::ReadStale => {
+                let view = self.view();
+                self.answer(ask, Answer::State(view));
+            }
+            Request::CreateRun(spec) => match spec.check() {
+                Ok(()) => {
+                    let command = RunsCommand::Create(spec);
+                    self.submit(LedgerCommand::Runs(command), Waiter::Ask(ask));
+                }
+                Err(refusal) => self.answer(ask, Answer::Refused(Refused::Run(refusal))),
+            },
+            Request::KillRun(run) => {
+                self.submit(
+                    LedgerCommand::Runs(RunsCommand::Kill(run)),
+                    Waiter::Ask(ask),
+                );
+            }
+            Request::KillTask {
+                framework,
+                task,
+                grace,
+            } => {
+                self.when_certain(Then::Kill(ask, framework, task, grace));
+            }
+            Request::ReadFile {
+                framework,
+                task,
+                file,
+                offset,
+                length,
+            } => {
+                self.read_file(ask, framework, task, file, offset, length);
+            }
+            Request::TransferLeadership(to) => self.transfer(ask, to),
+            Request::RemoveMaster(id) => self.remove_master(ask, id),
+        }
+    }
+
+    fn call(&mut self, ask: Ask, call: FrameworkCall) {
+        let checked = self
+            .state
+            .offers
+            .check_stream(&call.framework, call.stream)
+            .map(|_| ());
+        match checked {
+            Ok(()) => self.submit_call(ask, call),
+            // This replica may lag: certainty costs a round trip, but no write.
+            Err(_) => self.when_certain(Then::Call(ask, call)),
+        }
+    }
+
+    /// This replica is certain: what it refuses is refused.
+    pub(crate) fn call_again(&mut self, ask: Ask, call: FrameworkCall) {
+        let checked = self
+            .state
+            .offers
+            .check_stream(&call.framework, call.stream)
+            .map(|_| ());
+        match checked {
+            Ok(()) => self.submit_call(ask, call),
+            Err(refusal) => self.answer(ask, Answer::Refused(Refused::Offers(refusal))),
+        }
+    }
+
+    fn submit_call(
+        &mut self,
+        ask: Ask,
+        FrameworkCall {
+            framework,
+            stream,
+            call,
+        }: FrameworkCall,
+    ) {
+        let command = match call {
+            Call::Teardown => {
+                let cause = RemovalCause::Teardown { stream };
+                OffersCommand::FrameworkRemoved { framework, cause }
+            }
+            Call::Accept {
+                offers,
+                launches,
+                filters,
+            } => OffersCommand::Accepted {
+                framework,
+                stream,
+                offers,
+                launches,
+                filters,
+                claim: None,
+            },
+            Call::Decline { offers, filters } => {
+                let held = self.streams.conn_of(&framework, stream).is_some();
+                let command = OffersCommand::Declined {
+                    framework,
+                    stream,
+                    offers,
+                    filters,
+                };
+                if held {
+                    // Losing this master takes the offers back anyway.
+                    self.submit_lazily(LedgerCommand::Offers(command));
+                    self.answer(ask, Answer::Done);
+                    return;
+                }
+                command
+            }
+            Call::Revive(roles) => OffersCommand::Revived {
+                framework,
+                stream,
+                roles,
+            },
+            Call::Suppress(roles) => OffersCommand::Suppressed {
+                framework,
+                stream,
+                roles,
+            },
+            Call::Kill { task, agent, grace } => OffersCommand::Kill {
+                framework,
+                stream: Some(stream),
+                task,
+                agent,
+                grace,
+            },
+            Call::Acknowledge {
+                agent,
+                task,
+                update,
+            } => OffersCommand::Acknowledged {
+                framework,
+                stream,
+                agent,
+                task,
+                update,
+            },
+            Call::Reconcile(tasks) => {
+                self.when_certain(Then::Reconcile(ask, framework, stream, tasks));
+                return;
+            }
+        };
+        self.submit(LedgerCommand::Offers(command), Waiter::Ask(ask));
+    }
+
+    pub(crate) fn reconcile_certain(
+        &mut self,
+        ask: Ask,
+        framework: FrameworkId,
+        stream: StreamId,
+        tasks: Vec<ReconcileTask>,
+    ) {
+        let holder = match self.state.offers.check_stream(&framework, stream) {
+            Ok(row) => row.stream().map(|(_, holder)| holder),
+            Err(refusal) => {
+                self.answer(ask, Answer::Refused(Refused::Offers(refusal)));
+                return;
+            }
+        };
+        self.answer(ask, Answer::Done);
+        match holder {
+            Some(node) if node == self.config.node => {
+                self.reconcile_here(&framework, stream, &tasks);
+            }
+            Some(node) => {
+                let Some(to) = self.state.charter.master_on(node).map(|info| info.raft) else {
+                    return;
+                };
+                let message = LedgerMessage::Reconcile {
+                    framework,
+                    stream,
+                    tasks,
+                };
+                let message = PeerMessage::Ledger(message);
+                self.outputs.push_back(Output::Send { to, message });
+            }
+            None => {}
+        }
+    }
+
+    pub(crate) fn kill_again(
+        &mut self,
+        ask: Ask,
+        framework: &FrameworkId,
+        task: &TaskId,
+        grace: Option<Duration>,
+    ) {
+        if self.state.offers.find_task(framework, task).is_none() {
+            self.answer(ask, Answer::Refused(Refused::NoSuchTask(task.clone())));
+            return;
+        }
+        let command = OffersCommand::Kill {
+            framework: framework.clone(),
+            stream: None,
+            task: Arc::from(task.as_str()),
+            agent: None,
+            grace,
+        };
+        self.submit(LedgerCommand::Offers(command), Waiter::Ask(ask));
+    }
+
+    fn read_file(
+        &mut self,
+        ask: Ask,
+        framework: FrameworkId,
+        task: TaskId,
+        file: Arc<str>,
+        offset: u64,
+        length: u32,
+    ) {
+        match self.whereabouts(&framework, &task) {
+            Some((agent, key)) => {
+                let read = FileRead {
+                    request: 0,
+                    task: key,
+                    file,
+                    offset,
+                    length,
+                };
+                self.read_from(ask, agent, read);
+            }
+            None => {
+                let launch = shoal_api::LaunchIndex(0);
+                let key = TaskKey {
+                    framework: framework.clone(),
+                    task: task.clone(),
+                    launch,
+                };
+                let read = FileRead {
+                    request: 0,
+                    task: key,
+                    file,
+                    offset,
+                    length,
+                };
+                self.when_certain(Then::ReadFile(ask, framework, task, read));
+            }
+        }
+    }
+
+    pub(crate) fn read_file_again(
+        &mut self,
+        ask: Ask,
+        framework: &FrameworkId,
+        task: &TaskId,
+        mut read: FileRead,
+    ) {
+        match self.whereabouts(framework, task) {
+            Some((agent, key)) => {
+                read.task = key;
+                self.read_from(ask, agent, read);
+            }
+            None => self.answer(ask, Answer::Refused(Refused::NoSuchTask(task.clone()))),
+        }
+    }
+
+    fn read_from(&mut self, ask: Ask, agent: AgentId, read: FileRead) {
+        if self.relay_read(FileAsker::Ask(ask), agent, read).is_none() {
+            let error = shoal_api::session::FileError::NotConnected;
+            self.answer(ask, Answer::File(Err(error)));
+        }
+    }
+
+    /// Where a task runs or ran, and which use of its id is meant: the newest.
+    fn whereabouts(&self, framework: &FrameworkId, task: &TaskId) -> Option<(AgentId, TaskKey)> {
+        let offers = &self.state.offers;
+        if let Some(found) = offers.find_task(framework, task) {
+            return Some((found.row.assignment.agent, found.key.clone()));
+        }
+        let ended = offers.completed_tasks().rev().find(|ended| {
+            ended.assignment.key.framework == *framework && ended.assignment.key.task == *task
+        })?;
+        Some((ended.assignment.agent, ended.assignment.key.clone()))
+    }
+
+    fn transfer(&mut self, ask: Ask, to: Option<RaftId>) {
+        if self.quorum.status().role != RaftRole::Leader {
+            self.refuse_follower(ask);
+            return;
+        }
+        if let Some(to) = to.filter(|to| !self.status.membership.votes(*to)) {
+            let why = Arc::from(format!("{to} is no voter of this quorum"));
+            self.answer(ask, Answer::Refused(Refused::Quorum(why)));
+            return;
+        }
+        self.quorum
+            .step(self.now, shoal_quorum::Input::Transfer { to });
+        self.answer(ask, Answer::Done);
+    }
+
+    fn remove_master(&mut self, ask: Ask, id: RaftId) {
+        if self.quorum.status().role != RaftRole::Leader {
+            self.refuse_follower(ask);
+            return;
+        }
+        let change = MembershipChange::Remove { id };
+        self.members.asked = Some((change, ask));
+        self.quorum
+            .step(self.now, shoal_quorum::Input::Change(change));
+    }
+
+    fn refuse_follower(&mut self, ask: Ask) {
+        let leader = self
+            .status
+            .leader
+            .and_then(|raft| self.state.charter.master(raft));
+        let refused = match leader {
+            Some(info) => {
+                let why = format!(
+                    "only the leader can do that; it is {} at {}",
+                    info.name, info.http
+                );
+                Refused::Quorum(Arc::from(why))
+            }
+            None => Refused::Unavailable,
+        };
+        self.answer(ask, Answer::Refused(refused));
+    }
+}
+
+/// What a refusal is on a framework's stream.
+impl Refused {
+    /// Whether a subscriber is told by an ERROR event; else the subscription is not answered at all.
+    pub fn is_event(&self) -> bool {
+        match self {
+            Refused::Offers(
+                Refusal::FrameworkRemoved
+                | Refusal::InvalidFramework(_)
+                | Refusal::PrincipalChanged { .. }
+                | Refusal::TooMany { .. },
+            ) => true,
+            Refused::Offers(_)
+            | Refused::Unavailable
+            | Refused::Busy
+            | Refused::Run(_)
+            | Refused::NoSuchTask(_)
+            | Refused::Quorum(_) => false,
+        }
+    }
+}

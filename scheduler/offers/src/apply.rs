@@ -1,0 +1,137 @@
+//! The one way in: a command, applied to the state.
+//!
+//! The rules are in the files of the commands: sessions, subscriptions, offering, accepting,
+//! reports, kills and removals.
+
+use shoal_api::{Incarnation, Index, Instant, Origin, Timestamp};
+use shoal_ledger::Header;
+
+use crate::command::OffersCommand;
+use crate::effect::Effect;
+use crate::outcome::{Outcome, Refusal};
+use crate::state::Offers;
+
+/// Where in the ledger a command stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Of its entry.
+    pub index: Index,
+    /// Its position in the entry.
+    pub position: u32,
+    /// Its header.
+    pub header: &'a Header,
+    /// The life of the cluster.
+    pub incarnation: Incarnation,
+    /// What ids are assigned under; one per incarnation.
+    pub origin: Origin,
+}
+
+impl Context<'_> {
+    pub(crate) fn now(&self) -> Instant {
+        self.header.time
+    }
+
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.header.wall
+    }
+}
+
+impl Offers {
+    /// Applies a command. Deterministic: the same state and command give the same state, outcome
+    /// and effects on every replica.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: nothing changed and no effect was added.
+    pub fn apply(
+        &mut self,
+        context: &Context<'_>,
+        command: OffersCommand,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Outcome, Refusal> {
+        match command {
+            OffersCommand::SessionOpened { hello, master } => {
+                self.open_session(context, *hello, master, effects)
+            }
+            OffersCommand::SessionClosed {
+                agent,
+                epoch,
+                restarting,
+            } => self.close_session(context, agent, epoch, restarting, effects),
+            OffersCommand::LeaseEnded { agent, epoch } => {
+                self.end_lease(context, agent, epoch, effects)
+            }
+            OffersCommand::Subscribed { subscribe, holder } => {
+                self.subscribe(context, *subscribe, holder, effects)
+            }
+            OffersCommand::Disconnected {
+                framework,
+                stream,
+                cause,
+            } => self.disconnect(context, &framework, stream, cause, effects),
+            OffersCommand::FrameworkRemoved { framework, cause } => {
+                self.end_framework(context, &framework, cause, effects)
+            }
+            OffersCommand::OffersMade { offers } => self.make_offers(context, offers, effects),
+            OffersCommand::Accepted {
+                framework,
+                stream,
+                offers,
+                launches,
+                filters,
+                claim: _,
+            } => {
+                let row = self.check_stream(&framework, stream)?;
+                let info = row.info.clone();
+                self.accept(context, &info, &offers, launches, filters, effects)
+            }
+            OffersCommand::Declined {
+                framework,
+                stream,
+                offers,
+                filters,
+            } => self.decline(&framework, stream, &offers, filters, effects),
+            OffersCommand::Rescinded { offers, cause: _ } => self.rescind(&offers, effects),
+            OffersCommand::Suppressed {
+                framework,
+                stream,
+                roles,
+            } => self.suppress(&framework, stream, roles, effects),
+            OffersCommand::Revived {
+                framework,
+                stream,
+                roles,
+            } => self.revive(&framework, stream, roles, effects),
+            OffersCommand::Kill {
+                framework,
+                stream,
+                task,
+                agent,
+                grace,
+            } => {
+                match stream {
+                    Some(stream) => self.check_stream(&framework, stream).map(|_| ())?,
+                    None if self.framework(&framework).is_none() => {
+                        return Err(Refusal::UnknownFramework);
+                    }
+                    None => {}
+                }
+                self.kill(context, &framework, &task, agent, grace, effects)
+            }
+            OffersCommand::TaskStatus {
+                agent,
+                epoch,
+                updates,
+            } => self.report(context, agent, epoch, &updates, effects),
+            OffersCommand::Acknowledged {
+                framework,
+                stream,
+                agent,
+                task,
+                update,
+            } => {
+                self.check_stream(&framework, stream)?;
+                self.acknowledge(context, &framework, &agent, &task, update, effects)
+            }
+        }
+    }
+}
