@@ -239,7 +239,11 @@ impl Offers {
     fn tell_end(&self, context: &Context<'_>, report: &TaskReport, row: &mut TaskRow) {
         let end = report.updates.last().filter(|u| u.state.is_terminal());
         let end = end.map_or_else(
-            || reports::ending(context, &report.assignment.key, report.state),
+            || Report {
+                reason: None,
+                message: Arc::from("Found after its end was confirmed"),
+                ..reports::ending(context, &report.assignment.key, report.state)
+            },
             Report::from,
         );
         row.reported = end.state;
