@@ -423,7 +423,7 @@ impl Membership {
             .table
             .others()
             .filter(|row| {
-                let age = self.now.since(row.since);
+                let age = row.age(self.now);
                 match row.member.status {
                     MemberStatus::Failed => age >= failed,
                     MemberStatus::Left => age >= left,

@@ -154,8 +154,7 @@ impl Membership {
         if entry.age >= keep {
             return;
         }
-        let since = self.now - entry.age;
-        let event = self.table.remember(since, entry.identity, entry.leaving);
+        let event = self.table.remember(self.now, entry);
         self.say(event);
         let wanted = self.swim.apply(Member::down(entry.identity), false);
         self.absorb(wanted);

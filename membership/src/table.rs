@@ -37,8 +37,10 @@ pub(crate) struct Row {
     pub incarnation: u16,
     /// It said that it leaves in this life.
     pub leaving: bool,
-    /// Since when it has its status.
-    pub since: Instant,
+    /// Since when it has its status, as far as this node saw it.
+    since: Instant,
+    /// How long it had it before, as others saw it.
+    aged: Duration,
     /// The version held.
     pub version: u64,
     pub wish: Option<Wish>,
@@ -72,6 +74,11 @@ impl Row {
         })
     }
 
+    /// How long it has its status. Never from the clock alone, which starts with the process.
+    pub fn age(&self, now: Instant) -> Duration {
+        now.since(self.since).saturating_add(self.aged)
+    }
+
     pub fn entry(&self, now: Instant) -> Entry {
         let gone = !self.is_up();
         Entry {
@@ -79,11 +86,7 @@ impl Row {
             incarnation: self.incarnation,
             gone,
             leaving: self.leaving,
-            age: if gone {
-                now.since(self.since)
-            } else {
-                Duration::ZERO
-            },
+            age: if gone { self.age(now) } else { Duration::ZERO },
             meta: self.meta(),
         }
     }
@@ -111,6 +114,7 @@ impl Row {
         if self.member.status != status {
             self.member.status = status;
             self.since = now;
+            self.aged = Duration::ZERO;
         }
     }
 }
@@ -146,6 +150,7 @@ impl Table {
             incarnation: 0,
             leaving: false,
             since: now,
+            aged: Duration::ZERO,
             version: 1,
             wish: None,
             told: None,
@@ -271,6 +276,7 @@ impl Table {
             incarnation,
             leaving: false,
             since: now,
+            aged: Duration::ZERO,
             version: 0,
             wish: None,
             told: None,
@@ -326,11 +332,13 @@ impl Table {
         Some(MemberEvent::Updated(row.member.clone()))
     }
 
-    /// Takes over a member that another node knows as gone, as of then.
-    pub fn remember(&mut self, since: Instant, identity: Identity, leaving: bool) -> MemberEvent {
-        let _unheard = self.insert(since, identity, 0, State::Down);
-        let row = self.rows.get_mut(&identity.node).expect("just inserted");
-        row.leaving = leaving;
+    /// Takes over a member that another node knows as gone.
+    pub fn remember(&mut self, now: Instant, entry: &Entry) -> MemberEvent {
+        assert!(entry.gone);
+        let _unheard = self.insert(now, entry.identity, 0, State::Down);
+        let row = self.rows.get_mut(&entry.identity.node).expect("inserted");
+        row.leaving = entry.leaving;
+        row.aged = entry.age;
         row.member.status = row.status_of(State::Down);
         MemberEvent::StatusChanged(row.member.clone())
     }
