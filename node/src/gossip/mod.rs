@@ -1,0 +1,209 @@
+//! The gossip's driver: one UDP socket and one task that steps the [`shoal_membership`] machine.
+//!
+//! What lives here does IO and decides nothing: it hands datagrams and deadlines to the machine,
+//! sends what the machine wants sent, resolves the names of seeds, and shows the list of members.
+//! What deliberately does not: any rule of the gossip.
+
+mod counts;
+mod drive;
+pub mod limits;
+mod net;
+mod seeds;
+
+use std::io;
+use std::sync::Arc;
+
+use shoal_api::member::{Member, MemberEvent};
+use shoal_api::{Generation, HostPort, Name, NodeId};
+use shoal_membership::{Config, ConfigError, Membership, NodeTags, Stats};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+#[cfg(test)]
+mod tests;
+
+pub use net::Socket;
+
+/// Why the gossip did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The machine refused its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// The gossip of this node is over, so nobody takes the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the gossip of this node has ended")]
+pub struct Ended;
+
+/// A change of the list of members. The list itself is at least as new, see [`Gossip::members`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// What the machine said.
+    Member(MemberEvent),
+    /// The receiver was too slow, and some changes are missing: read the list.
+    Missed,
+}
+
+/// Where this node stands in the gossip.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// As it should be.
+    #[default]
+    Running,
+    /// Another living node has its name; it should end and be given another.
+    NameRefused {
+        /// The name.
+        name: Name,
+        /// Who has it.
+        holder: NodeId,
+    },
+    /// Over.
+    Ended(End),
+}
+
+/// How the gossip of this node ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// In good order.
+    Left,
+    /// Another process runs with this node's identity and this life: this one must end.
+    Superseded {
+        /// The other's life.
+        by: Generation,
+    },
+    /// Nobody held a handle any more; to the others it looks like a crash.
+    Abandoned,
+}
+
+#[derive(Debug)]
+enum Request {
+    Join(Vec<HostPort>),
+    Leave,
+    SetTags(NodeTags),
+    Stats(oneshot::Sender<Stats>),
+}
+
+/// The handle of the running gossip. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Gossip {
+    requests: mpsc::Sender<Request>,
+    members: watch::Receiver<Arc<[Member]>>,
+    standing: watch::Receiver<Standing>,
+}
+
+/// A started gossip.
+#[derive(Debug)]
+pub struct Running {
+    /// To ask it for something.
+    pub gossip: Gossip,
+    /// Changes of the list of members, at most [`limits::CHANGES`] waiting.
+    pub changes: mpsc::Receiver<Change>,
+    /// Ends with the gossip.
+    pub task: JoinHandle<End>,
+}
+
+/// Starts the gossip on a bound socket, on the current runtime. It ends when it left, when it was
+/// superseded, or when all handles are dropped.
+///
+/// # Errors
+/// [`StartError`]; nothing runs then.
+pub fn start(socket: Socket, config: Config) -> Result<Running, StartError> {
+    let clock = drive::Clock::new();
+    let machine = Membership::new(config, clock.now())?;
+    let (requests, requested) = mpsc::channel(limits::REQUESTS);
+    let (changes, changed) = mpsc::channel(limits::CHANGES);
+    let first: Arc<[Member]> = machine.members().cloned().collect();
+    let (show_members, members) = watch::channel(first);
+    let (show_standing, standing) = watch::channel(Standing::Running);
+    let drive = drive::Drive::new(
+        machine,
+        clock,
+        socket,
+        requested,
+        drive::Shown {
+            changes,
+            members: show_members,
+            standing: show_standing,
+        },
+    );
+    Ok(Running {
+        gossip: Gossip {
+            requests,
+            members,
+            standing,
+        },
+        changes: changed,
+        task: tokio::spawn(drive.run()),
+    })
+}
+
+/// Binds the gossip's socket.
+///
+/// # Errors
+/// What the kernel says.
+pub fn bind(address: std::net::SocketAddr) -> io::Result<Socket> {
+    Socket::bind(address)
+}
+
+impl Gossip {
+    /// All members, this node and the gone ones too, by node id.
+    pub fn members(&self) -> Arc<[Member]> {
+        Arc::clone(&self.members.borrow())
+    }
+
+    /// The list of members, to wait for a change of it.
+    pub fn watch_members(&self) -> watch::Receiver<Arc<[Member]>> {
+        self.members.clone()
+    }
+
+    /// Where this node stands, to wait for a change of it.
+    pub fn watch_standing(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
+    }
+
+    /// Joins through any of these, and keeps trying. Names are resolved until they can be.
+    ///
+    /// # Errors
+    /// [`Ended`] if the gossip is over.
+    pub async fn join(&self, seeds: Vec<HostPort>) -> Result<(), Ended> {
+        self.request(Request::Join(seeds)).await
+    }
+
+    /// Leaves in good order and waits until that is done, about two seconds at most.
+    pub async fn leave(&self) {
+        let mut standing = self.watch_standing();
+        if self.request(Request::Leave).await.is_ok() {
+            // An error means that the gossip is over, which is what is waited for.
+            drop(
+                standing
+                    .wait_for(|standing| matches!(standing, Standing::Ended(_)))
+                    .await,
+            );
+        }
+    }
+
+    /// Tells other tags about this node.
+    ///
+    /// # Errors
+    /// [`Ended`] if the gossip is over.
+    pub async fn set_tags(&self, tags: NodeTags) -> Result<(), Ended> {
+        self.request(Request::SetTags(tags)).await
+    }
+
+    /// The machine's counters.
+    ///
+    /// # Errors
+    /// [`Ended`] if the gossip is over.
+    pub async fn stats(&self) -> Result<Stats, Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.request(Request::Stats(answer)).await?;
+        answered.await.map_err(|_| Ended)
+    }
+
+    async fn request(&self, request: Request) -> Result<(), Ended> {
+        self.requests.send(request).await.map_err(|_| Ended)
+    }
+}
