@@ -49,3 +49,30 @@ pub const DEV_WORD: Duration = Duration::from_secs(15);
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long what was sent may stay unread before the kernel closes the connection.
 pub const TCP_UNREAD: Duration = Duration::from_secs(60);
+
+/// Connections whose handshake is not done. The accept loop waits when full.
+pub const PEER_HANDSHAKES: usize = 256;
+/// How long a handshake may take. Longer: closed and counted.
+pub const PEER_HANDSHAKE: Duration = Duration::from_secs(5);
+/// Bytes in a handshake. More: closed and counted.
+pub const PEER_HANDSHAKE_BYTES: usize = 4 * 1024;
+/// Bytes in one frame. More: the connection is closed. Ours: a session's largest message fits.
+pub const PEER_FRAME_BYTES: usize = 17 * 1024 * 1024;
+/// Bytes read at once at most.
+pub const PEER_READ_BYTES: usize = 256 * 1024;
+/// Bytes that an idle connection keeps for writing.
+pub const PEER_BUFFER_BYTES: usize = 1024 * 1024;
+/// Payloads that wait for one connection. Full: dropped and counted towards a master, closed
+/// towards an agent.
+pub const PEER_QUEUE: usize = 8 * 1024;
+/// Payloads written at once.
+pub const PEER_BATCH: usize = 256;
+/// How soon a broken connection to a master is dialled again.
+pub const PEER_RETRY_MIN: Duration = Duration::from_millis(20);
+/// How late at most.
+pub const PEER_RETRY_MAX: Duration = Duration::from_millis(500);
+/// How long what was sent to a peer may stay unread before the kernel closes the connection.
+pub const PEER_UNREAD: Duration = Duration::from_secs(15);
+
+const _: () = assert!(PEER_FRAME_BYTES > shoal_api::limits::SESSION_MESSAGE_BYTES);
+const _: () = assert!(PEER_HANDSHAKE_BYTES < PEER_FRAME_BYTES);
