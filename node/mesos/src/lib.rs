@@ -8,6 +8,7 @@ pub mod codec;
 pub mod event;
 pub mod json;
 pub mod limits;
+pub mod listing;
 pub mod master;
 pub mod negotiate;
 pub mod proto;

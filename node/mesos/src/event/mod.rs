@@ -5,6 +5,8 @@
 
 mod status;
 
+pub use status::{container_at, ended};
+
 use std::net::IpAddr;
 
 use bytes::Bytes;

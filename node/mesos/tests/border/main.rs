@@ -4,6 +4,7 @@ mod exchanges;
 mod golden;
 mod hostile;
 mod launches;
+mod listings;
 mod rules;
 mod subscriptions;
 mod written;
