@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use shoal_api::{Dice, Instant};
 
-use crate::network::{Death, Host, Weather, between};
+use crate::hosts::Hosts;
+use crate::network::{Death, Host, Network, Out, Side, Weather, between};
 
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +80,55 @@ pub struct Targets {
     pub nodes: usize,
     /// Those whose disk can be lost, the first of them.
     pub wipeable: usize,
+}
+
+impl Planned {
+    /// Does to network and hosts what the fault does when it begins or ends. A crash is not done
+    /// here: it is the node's.
+    pub fn strike<P: Clone>(
+        &self,
+        begins: bool,
+        now: Instant,
+        network: &mut Network<P>,
+        hosts: &mut Hosts,
+        out: &mut Out<P>,
+    ) {
+        match &self.fault {
+            Fault::Crash { .. } => {}
+            Fault::Pause { host } => {
+                if begins {
+                    let state = hosts.get_mut(*host);
+                    state.paused_until = state.paused_until.max(now + self.lasts);
+                }
+            }
+            Fault::Split { group } => {
+                for a in hosts.iter().filter(|host| group.contains(host)) {
+                    for b in hosts.iter().filter(|host| !group.contains(host)) {
+                        network.set_cut(now, (a, b), begins, out);
+                        network.set_cut(now, (b, a), begins, out);
+                    }
+                }
+            }
+            Fault::Deaf { from, to } => network.set_cut(now, (*from, *to), begins, out),
+            Fault::Storm { weather } => {
+                network.set_weather(if begins { *weather } else { Weather::FAIR });
+            }
+            Fault::SlowDisk { host, factor } => {
+                hosts.get_mut(*host).disk_factor = if begins { *factor } else { 1 };
+            }
+            Fault::Reset { a, b } => {
+                if begins {
+                    for number in network.streams_of(*a) {
+                        let ends =
+                            [Side::Dialler, Side::Listener].map(|side| network.end(number, side));
+                        if ends.contains(&Some(*b)) {
+                            network.break_stream(now, number, out);
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 const KINDS: usize = 9;

@@ -8,8 +8,9 @@
 //! files and clocks. Real processes are tested in `tests/real`.
 //!
 //! Two worlds share these parts: [`replicas`] is the quorum with a ledger of one trivial module,
-//! `cluster` is everything from the gossip to the tasks.
+//! [`cluster`] is everything from the gossip to the tasks.
 
+pub mod cluster;
 pub mod disk;
 pub mod faults;
 pub mod hosts;

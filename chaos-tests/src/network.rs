@@ -407,6 +407,15 @@ impl<P: Clone> Network<P> {
         mine.map(|(number, _)| *number).collect()
     }
 
+    /// Cuts or heals one direction.
+    pub fn set_cut(&mut self, now: Instant, way: (Host, Host), cut: bool, out: &mut Out<P>) {
+        if cut {
+            self.cut(now, way.0, way.1, out);
+        } else {
+            self.heal(now, way.0, way.1, out);
+        }
+    }
+
     /// `to` does not hear `from` from here on. Cuts add up.
     pub fn cut(&mut self, now: Instant, from: Host, to: Host, out: &mut Out<P>) {
         self.cuts[from.0 * self.hosts + to.0] += 1;

@@ -11,6 +11,16 @@ pub enum Plant {
     ApplyRetries,
     /// A leader answers reads from its own state, without asking the others.
     ReadLocally,
+    /// Masters command agents whatever session the ledger names.
+    IgnoreSessions,
+    /// Masters mint a new request id for each retry.
+    ForgetRequestIds,
+    /// Agents' disks say "durable" before they are: launches and updates can be lost.
+    ForgetCheckpoints,
+    /// Keepers start a task that they know already.
+    StartAgain,
+    /// Agents are told that an update is durable as soon as a master hears it.
+    ConfirmUpdatesEarly,
 }
 
 impl Plant {
@@ -20,5 +30,16 @@ impl Plant {
         Plant::AcknowledgeEarly,
         Plant::ApplyRetries,
         Plant::ReadLocally,
+    ];
+
+    /// Those that live in the world of [`crate::cluster`].
+    pub const OF_CLUSTER: [Plant; 7] = [
+        Plant::ForgetSync,
+        Plant::AcknowledgeEarly,
+        Plant::ApplyRetries,
+        Plant::ForgetRequestIds,
+        Plant::ForgetCheckpoints,
+        Plant::StartAgain,
+        Plant::ConfirmUpdatesEarly,
     ];
 }

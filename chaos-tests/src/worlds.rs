@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cluster::Cluster;
 use crate::plant::Plant;
 use crate::replicas::Replicas;
 use crate::report::Report;
@@ -11,16 +12,19 @@ use crate::report::Report;
 pub enum World {
     /// The quorum with a ledger of one trivial module.
     Replicas,
+    /// Masters, agents, gossip, processes and frameworks.
+    Cluster,
 }
 
 impl World {
     /// All of them.
-    pub const ALL: [World; 1] = [World::Replicas];
+    pub const ALL: [World; 2] = [World::Replicas, World::Cluster];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             World::Replicas => "replicas",
+            World::Cluster => "cluster",
         }
     }
 
@@ -33,6 +37,7 @@ impl World {
     pub fn run(self, seed: u64, faulty: Duration, plant: Option<Plant>) -> Report {
         match self {
             World::Replicas => Replicas::new(seed, faulty, plant).run(faulty),
+            World::Cluster => Cluster::new(seed, faulty, plant).run(faulty),
         }
     }
 }

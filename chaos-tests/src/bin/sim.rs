@@ -19,7 +19,7 @@ struct Arguments {
     worlds: Vec<World>,
 }
 
-const USAGE: &str = "usage: sim --seeds N [--seed S] [--minutes M] [--world replicas]";
+const USAGE: &str = "usage: sim --seeds N [--seed S] [--minutes M] [--world replicas|cluster]";
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let mut arguments = Arguments {

@@ -14,7 +14,10 @@ impl Invariant for AcknowledgedIsDurable {
         "acknowledged means durable"
     }
 
-    fn see(&mut self, fact: &Fact) -> Result<(), String> {
+    fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
+        if let Fact::NotDone(detail) = fact {
+            return Err(detail.clone());
+        }
         if let Fact::Counted { key, write, .. } = fact {
             self.counters.insert(*key, *write);
         }

@@ -11,7 +11,7 @@ impl Invariant for AppliedOnce {
         "a request is applied once"
     }
 
-    fn see(&mut self, fact: &Fact) -> Result<(), String> {
+    fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
         if let Fact::Counted { key, write, value } = fact
             && value != write
         {

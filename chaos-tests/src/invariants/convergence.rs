@@ -11,7 +11,7 @@ impl Invariant for Convergence {
         "the world converges after faults stop"
     }
 
-    fn see(&mut self, fact: &Fact) -> Result<(), String> {
+    fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
         if let Fact::Unsettled(what) = fact {
             return Err(what.clone());
         }

@@ -22,7 +22,7 @@ impl Invariant for EqualHashes {
         "replicas' hashes are equal at one index"
     }
 
-    fn see(&mut self, fact: &Fact) -> Result<(), String> {
+    fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
         let Fact::Applied {
             replica,
             index,

@@ -5,17 +5,28 @@ mod acknowledged_is_durable;
 mod applied_once;
 mod convergence;
 mod equal_hashes;
+mod no_overcommit;
+mod no_stale_command;
+mod no_task_twice;
+mod offers_conserve;
+mod offers_disjoint;
+mod one_end;
 mod one_leader;
 mod reads_are_current;
+mod updates_are_kept;
 
-use shoal_api::{Index, Instant, RaftId, Term};
+use shoal_api::notice::TaskStatus;
+use shoal_api::{
+    Fence, FrameworkId, Index, Instant, NodeId, OfferId, RaftId, Resources, TaskKey, Term,
+};
 use shoal_ledger::StateHash;
+use shoal_master::State;
 
 use crate::report::Violation;
 
 /// Something that happened in a world and that a promise may be about.
 #[derive(Clone, Debug)]
-pub enum Fact {
+pub enum Fact<'a> {
     /// A replica says that it leads.
     Leads {
         /// Which.
@@ -61,6 +72,61 @@ pub enum Fact {
     },
     /// After the faults ended and all had time: something is not as it should be.
     Unsettled(String),
+    /// A call was answered as done, but the ledger of who answered does not have it.
+    NotDone(String),
+    /// The newest ledger, as the first replica had it.
+    Ledger {
+        /// The last entry applied.
+        index: Index,
+        /// All of it.
+        state: &'a State,
+    },
+    /// Offers were used by an accept that was answered as done.
+    Used {
+        /// Which.
+        offers: &'a [OfferId],
+    },
+    /// A process was started.
+    Started {
+        /// On which agent.
+        node: NodeId,
+        /// For which task.
+        task: &'a TaskKey,
+        /// What each process there may use, this one included.
+        held: &'a [&'a Resources],
+        /// What the agent has.
+        total: &'a Resources,
+    },
+    /// A process ended.
+    Stopped {
+        /// Of which task.
+        task: &'a TaskKey,
+    },
+    /// An agent obeyed a command, or opened a session.
+    Obeyed {
+        /// Which agent.
+        node: NodeId,
+        /// Of the command.
+        fence: Fence,
+    },
+    /// An agent is told that the ledger has an update.
+    Confirmed {
+        /// Which agent.
+        node: NodeId,
+        /// Of which task.
+        task: &'a TaskKey,
+        /// All up to this one.
+        sequence: u64,
+        /// The highest that the newest ledger has; none if the task has no row any more.
+        recorded: Option<u64>,
+    },
+    /// A framework is told a task's state.
+    Told {
+        /// Which framework.
+        framework: &'a FrameworkId,
+        /// What it is told.
+        status: &'a TaskStatus,
+    },
 }
 
 /// A promise.
@@ -72,7 +138,7 @@ pub trait Invariant: std::fmt::Debug {
     ///
     /// # Errors
     /// How the promise is broken.
-    fn see(&mut self, fact: &Fact) -> Result<(), String>;
+    fn see(&mut self, fact: &Fact<'_>) -> Result<(), String>;
 }
 
 /// All promises, watched together.
@@ -98,8 +164,28 @@ impl Watch {
         }
     }
 
+    /// The promises of a whole cluster.
+    pub fn of_cluster() -> Watch {
+        Watch {
+            invariants: vec![
+                Box::new(one_leader::OneLeader::default()),
+                Box::new(equal_hashes::EqualHashes::default()),
+                Box::new(offers_conserve::OffersConserve),
+                Box::new(offers_disjoint::OffersDisjoint::default()),
+                Box::new(acknowledged_is_durable::AcknowledgedIsDurable::default()),
+                Box::new(no_task_twice::NoTaskTwice::default()),
+                Box::new(no_overcommit::NoOvercommit),
+                Box::new(one_end::OneEnd::default()),
+                Box::new(updates_are_kept::UpdatesAreKept),
+                Box::new(no_stale_command::NoStaleCommand::default()),
+                Box::new(convergence::Convergence),
+            ],
+            violation: None,
+        }
+    }
+
     /// Tells all of them.
-    pub fn tell(&mut self, at: Instant, fact: &Fact) {
+    pub fn tell(&mut self, at: Instant, fact: &Fact<'_>) {
         if self.violation.is_some() {
             return;
         }

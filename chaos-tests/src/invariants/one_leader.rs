@@ -16,7 +16,7 @@ impl Invariant for OneLeader {
         "one leader per term"
     }
 
-    fn see(&mut self, fact: &Fact) -> Result<(), String> {
+    fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
         if let Fact::Leads { replica, term } = fact {
             let first = *self.leaders.entry(*term).or_insert(*replica);
             if first != *replica {

@@ -10,7 +10,7 @@ impl Invariant for ReadsAreCurrent {
         "a read sees all that was acknowledged before it"
     }
 
-    fn see(&mut self, fact: &Fact) -> Result<(), String> {
+    fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
         if let Fact::Read {
             key,
             acknowledged,

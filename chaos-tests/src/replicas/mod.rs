@@ -190,7 +190,7 @@ impl Replicas {
         }
     }
 
-    fn tell(&mut self, fact: &Fact) {
+    fn tell(&mut self, fact: &Fact<'_>) {
         self.watch.tell(self.queue.now(), fact);
     }
 
@@ -442,53 +442,13 @@ impl Replicas {
         self.trace
             .event(&[6, now.as_nanos(), number as u64, u64::from(begins)]);
         let mut out = Out::new();
-        match planned.fault {
-            Fault::Crash { host, death, wipe } if begins => self.crash(host, death, wipe),
-            Fault::Crash { host, .. } => self.start(host),
-            Fault::Pause { host } => {
-                let until = now + planned.lasts;
-                let state = self.hosts.get_mut(host);
-                if begins {
-                    state.paused_until = state.paused_until.max(until);
-                }
-            }
-            Fault::Split { group } => {
-                for a in self.hosts.iter().filter(|host| group.contains(host)) {
-                    for b in self.hosts.iter().filter(|host| !group.contains(host)) {
-                        self.set_cut(a, b, begins, &mut out);
-                        self.set_cut(b, a, begins, &mut out);
-                    }
-                }
-            }
-            Fault::Deaf { from, to } => self.set_cut(from, to, begins, &mut out),
-            Fault::Storm { weather } => {
-                self.network
-                    .set_weather(if begins { weather } else { Weather::FAIR });
-            }
-            Fault::SlowDisk { host, factor } => {
-                self.hosts.get_mut(host).disk_factor = if begins { factor } else { 1 };
-            }
-            Fault::Reset { a, b } if begins => self.reset(a, b, &mut out),
-            Fault::Reset { .. } => {}
-        }
+        planned.strike(begins, now, &mut self.network, &mut self.hosts, &mut out);
         self.carry(out);
-    }
-
-    fn set_cut(&mut self, from: Host, to: Host, begins: bool, out: &mut Out<Packet>) {
-        let now = self.queue.now();
-        if begins {
-            self.network.cut(now, from, to, out);
-        } else {
-            self.network.heal(now, from, to, out);
-        }
-    }
-
-    fn reset(&mut self, a: Host, b: Host, out: &mut Out<Packet>) {
-        let now = self.queue.now();
-        for number in self.network.streams_of(a) {
-            let far = [Side::Dialler, Side::Listener].map(|side| self.network.end(number, side));
-            if far.contains(&Some(b)) {
-                self.network.break_stream(now, number, out);
+        if let Fault::Crash { host, death, wipe } = planned.fault {
+            if begins {
+                self.crash(host, death, wipe);
+            } else {
+                self.start(host);
             }
         }
     }

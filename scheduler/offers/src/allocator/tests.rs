@@ -456,27 +456,14 @@ fn act(
     match step {
         Step::Decline { pick, refuse } if !live.is_empty() => {
             let offer = live.swap_remove(pick % live.len());
-            fake.give_back(&offer);
-            let life = Duration::from_secs(*refuse);
-            allocator.declined(
-                &offer.framework,
-                &offer.role,
-                offer.agent,
-                &offer.resources,
-                life,
+            decline(
+                offer,
+                Duration::from_secs(*refuse),
+                fake,
+                allocator,
+                refusals,
                 *now,
             );
-            allocator.touch(offer.agent);
-            allocator.framework_changed(&offer.framework);
-            if fake.frameworks[&offer.framework].connected {
-                refusals.0.push((
-                    offer.framework,
-                    offer.role,
-                    offer.agent,
-                    offer.resources,
-                    *now + life,
-                ));
-            }
         }
         Step::Hold { pick } if !live.is_empty() => {
             live.swap_remove(pick % live.len());
@@ -570,6 +557,31 @@ proptest! {
         }
         let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
         prop_assert!(most - least <= 1);
+    }
+}
+
+fn decline(
+    offer: NewOffer,
+    life: Duration,
+    fake: &mut Fake,
+    allocator: &mut Allocator,
+    refusals: &mut Refusals,
+    now: Instant,
+) {
+    let NewOffer {
+        framework,
+        role,
+        agent,
+        resources,
+    } = offer.clone();
+    fake.give_back(&offer);
+    allocator.declined(&framework, &role, agent, &resources, life, now);
+    allocator.touch(agent);
+    allocator.framework_changed(&framework);
+    if fake.frameworks[&framework].connected {
+        refusals
+            .0
+            .push((framework, role, agent, resources, now + life));
     }
 }
 

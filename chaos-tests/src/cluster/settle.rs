@@ -1,0 +1,106 @@
+//! What must be true some time after the faults ended, whatever they were.
+
+use std::collections::BTreeSet;
+
+use shoal_api::Index;
+
+use super::{AGENTS, Cluster, MASTERS};
+
+impl Cluster {
+    /// The first thing that is not as it should be.
+    pub(super) fn unsettled(&self) -> Option<String> {
+        self.unsettled_masters()
+            .or_else(|| self.unsettled_agents())
+            .or_else(|| self.unsettled_frameworks())
+            .or_else(|| self.unsettled_world())
+    }
+
+    fn unsettled_masters(&self) -> Option<String> {
+        let mut voters = BTreeSet::new();
+        let mut leaders = 0;
+        let mut applied: Vec<Index> = Vec::new();
+        for (at, master) in self.masters.iter().enumerate() {
+            let Some(machine) = &master.machine else {
+                return Some(format!("master {at} is down"));
+            };
+            let status = machine.leadership();
+            leaders += usize::from(status.leading);
+            voters.insert(status.membership.voters.clone());
+            applied.push(machine.applied());
+            if status.membership.is_joint() || !status.membership.learners.is_empty() {
+                return Some(format!(
+                    "master {at} sees the membership {:?}",
+                    status.membership
+                ));
+            }
+        }
+        if leaders != 1 {
+            return Some(format!("{leaders} masters lead"));
+        }
+        let expected =
+            BTreeSet::from([self.masters.iter().map(|m| m.raft).collect::<BTreeSet<_>>()]);
+        let seen: BTreeSet<_> = voters
+            .iter()
+            .map(|list| list.iter().copied().collect::<BTreeSet<_>>())
+            .collect();
+        if seen != expected {
+            return Some(format!("the voters are {seen:?}, not {expected:?}"));
+        }
+        let newest = self.newest.0;
+        let behind = applied.iter().find(|index| index.0 + 20 < newest.0)?;
+        Some(format!("a master is at {behind}, the newest at {newest}"))
+    }
+
+    fn unsettled_agents(&self) -> Option<String> {
+        let offers = &self.newest.1.offers;
+        let rows: Vec<_> = offers.agents().collect();
+        if rows.len() != AGENTS {
+            return Some(format!("{} agents are known", rows.len()));
+        }
+        for (id, row) in rows {
+            if !row.is_connected() {
+                return Some(format!("agent {id} is {:?}", row.presence));
+            }
+            let mut sum = row.free.clone();
+            for offer in offers.offers_on(id) {
+                if sum.add(&offer.offer.resources).is_err() {
+                    return Some(format!("agent {id}: offers overlap"));
+                }
+            }
+            if sum != row.info.resources {
+                return Some(format!("agent {id}: free and offered is {sum}"));
+            }
+        }
+        None
+    }
+
+    fn unsettled_frameworks(&self) -> Option<String> {
+        for framework in &self.frameworks {
+            if !framework.is_subscribed() {
+                return Some(format!("framework {} is not subscribed", framework.number));
+            }
+            if let Some((task, tracked)) = framework.tasks.iter().next() {
+                return Some(format!(
+                    "framework {} waits for the end of {task}: {tracked:?}",
+                    framework.number
+                ));
+            }
+        }
+        let task = self.newest.1.offers.tasks().next()?;
+        Some(format!("task {} still has a row: {:?}", task.key, task.row))
+    }
+
+    fn unsettled_world(&self) -> Option<String> {
+        for (at, agent) in self.agents.iter().enumerate() {
+            if let Some(process) = agent.keeper.processes().next() {
+                let key = &process.assignment.key;
+                return Some(format!(
+                    "the keeper of agent {at} still knows {key}: {:?}",
+                    process.seen
+                ));
+            }
+        }
+        debug_assert_eq!(self.masters.len(), MASTERS);
+        None
+    }
+}

@@ -1,0 +1,231 @@
+//! The lines between frameworks and masters: subscriptions, calls, answers.
+
+use std::time::Duration;
+
+use shoal_api::call::{Call, FrameworkCall};
+use shoal_api::{FrameworkInfo, OfferId, TaskId};
+use shoal_master::{Answer, Ask, Conn, Input, Request};
+
+use super::framework::{Deed, LOOK, Word};
+use super::{Asked, Cluster, Event, NODES, Packet};
+use crate::invariants::Fact;
+use crate::network::{Host, Side, StreamNumber};
+
+/// A framework's connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Line {
+    stream: Option<StreamNumber>,
+    attempt: u64,
+}
+
+impl Cluster {
+    pub(super) fn look(&mut self, framework: usize) {
+        let now = self.queue.now();
+        self.frameworks[framework].look(now);
+        self.do_deeds(framework);
+        self.queue.push(now + LOOK, Event::Look { framework });
+    }
+
+    pub(super) fn do_deeds(&mut self, framework: usize) {
+        let from = Host(NODES + framework);
+        for deed in self.frameworks[framework].take_deeds() {
+            match deed {
+                Deed::Dial(master) => {
+                    self.users[framework].attempt += 1;
+                    let attempt = self.users[framework].attempt;
+                    let to = Host(master);
+                    let wait = if self.network.is_connected(from, to) {
+                        self.network.delay() * 2
+                    } else {
+                        Duration::from_secs(3)
+                    };
+                    let event = Event::Subscribe {
+                        framework,
+                        attempt,
+                        to,
+                    };
+                    self.queue.push(self.queue.now() + wait, event);
+                }
+                Deed::Hangup => {
+                    self.users[framework].attempt += 1;
+                    if let Some(stream) = self.users[framework].stream.take() {
+                        self.close_stream(stream, Side::Dialler);
+                    }
+                }
+                Deed::Call {
+                    number,
+                    master,
+                    call,
+                } => {
+                    self.send_datagram(
+                        from,
+                        Host(master),
+                        Packet::Call {
+                            framework,
+                            number,
+                            call,
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, framework: usize, attempt: u64, to: Host) {
+        if self.users[framework].attempt != attempt {
+            return;
+        }
+        let now = self.queue.now();
+        let from = Host(NODES + framework);
+        if !self.hosts.get(to).up || !self.network.is_connected(from, to) {
+            self.frameworks[framework].hear(now, Word::Closed);
+            return;
+        }
+        let stream = self.network.open(now, from, to);
+        self.users[framework].stream = Some(stream);
+        let info = Box::new(self.frameworks[framework].info.clone());
+        self.send_stream(stream, Side::Dialler, Packet::Subscribe(info));
+        self.frameworks[framework].hear(now, Word::Connected);
+    }
+
+    pub(super) fn subscription(
+        &mut self,
+        host: Host,
+        stream: StreamNumber,
+        info: Box<FrameworkInfo>,
+    ) {
+        self.step_master(
+            host,
+            Input::Subscribe {
+                conn: Conn(stream.0),
+                info,
+            },
+        );
+    }
+
+    pub(super) fn framework_told(&mut self, framework: usize, stream: StreamNumber, word: Word) {
+        if self.users[framework].stream != Some(stream) {
+            return;
+        }
+        let now = self.queue.now();
+        if let Word::Notice(notice) = &word {
+            self.trace.content(format!("{notice:?}").as_bytes());
+            if let (shoal_api::notice::Notice::Update(status), Some(id)) =
+                (&**notice, &self.frameworks[framework].info.id)
+            {
+                self.watch.tell(
+                    now,
+                    &Fact::Told {
+                        framework: id,
+                        status,
+                    },
+                );
+            }
+        }
+        self.frameworks[framework].hear(now, word);
+        self.do_deeds(framework);
+    }
+
+    pub(super) fn line_lost(&mut self, framework: usize, stream: StreamNumber) {
+        if self.users[framework].stream == Some(stream) {
+            self.users[framework].stream = None;
+            self.frameworks[framework].hear(self.queue.now(), Word::Closed);
+            self.do_deeds(framework);
+        }
+    }
+
+    pub(super) fn called(
+        &mut self,
+        host: Host,
+        framework: usize,
+        number: u64,
+        call: Box<FrameworkCall>,
+    ) {
+        self.last_ask += 1;
+        let ask = Ask(self.last_ask);
+        self.asks.insert(
+            ask,
+            Asked {
+                framework,
+                number,
+                call: call.clone(),
+            },
+        );
+        self.step_master(
+            host,
+            Input::Request {
+                ask,
+                request: Request::Call(*call),
+            },
+        );
+    }
+
+    /// A master answers: what it says is done must be in its ledger.
+    pub(super) fn answered(&mut self, host: Host, ask: Ask, answer: &Answer) {
+        let Some(asked) = self.asks.remove(&ask) else {
+            return;
+        };
+        let done = match answer {
+            Answer::Done => true,
+            Answer::State(_) | Answer::RunCreated(_) | Answer::File(_) | Answer::Refused(_) => {
+                false
+            }
+        };
+        if done && let Some(detail) = self.not_done(host, &asked.call) {
+            self.tell(&Fact::NotDone(detail));
+        }
+        if done && let Call::Accept { offers, .. } = &asked.call.call {
+            let used: Vec<OfferId> = offers.iter().flatten().copied().collect();
+            self.tell(&Fact::Used { offers: &used });
+        }
+        let Asked {
+            framework, number, ..
+        } = asked;
+        let to = Host(NODES + framework);
+        self.send_datagram(
+            host,
+            to,
+            Packet::Answer {
+                framework,
+                number,
+                done,
+            },
+        );
+    }
+
+    /// What of a call that is said to be done is not in the ledger of the master that says so.
+    fn not_done(&self, host: Host, asked: &FrameworkCall) -> Option<String> {
+        let state = self.masters[host.0].machine.as_ref()?.state();
+        let framework = &asked.framework;
+        match &asked.call {
+            Call::Accept { offers, .. } => {
+                let open = offers
+                    .iter()
+                    .flatten()
+                    .find(|id| state.offers.offer(**id).is_some())?;
+                Some(format!(
+                    "an accept is done, but its offer {open} is still out"
+                ))
+            }
+            Call::Teardown => {
+                state.offers.framework(framework)?;
+                Some(format!(
+                    "a teardown is done, but {framework} is still there"
+                ))
+            }
+            Call::Kill { task, .. } => {
+                let id = TaskId::new(task).ok()?;
+                let row = state.offers.find_task(framework, &id)?.row;
+                let open = row.kill.is_none() && row.holds();
+                open.then(|| format!("a kill is done, but {task} has none"))
+            }
+            Call::Acknowledge { task, update, .. } => {
+                let id = TaskId::new(task).ok()?;
+                let row = state.offers.find_task(framework, &id)?.row;
+                let open = row.pending.first().is_some_and(|head| head.id == *update);
+                open.then(|| format!("an acknowledgement is done, but {task} still waits for it"))
+            }
+            Call::Decline { .. } | Call::Revive(_) | Call::Suppress(_) | Call::Reconcile(_) => None,
+        }
+    }
+}
