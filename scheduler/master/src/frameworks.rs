@@ -86,21 +86,19 @@ impl Master {
             framework: framework.clone(),
             stream,
         });
-        self.tell(
-            conn,
-            Notice::Subscribed {
-                framework: framework.clone(),
-            },
-        );
+    }
+
+    /// After SUBSCRIBED comes a heartbeat at once, as in Mesos, then what was not acknowledged.
+    fn greet(&mut self, conn: Conn, framework: &FrameworkId, stream: StreamId) {
         self.tell(conn, Notice::Heartbeat);
         let pending: Vec<TaskStatus> = self
             .state
             .offers
-            .pending_updates(&framework)
+            .pending_updates(framework)
             .map(|(_, status)| status)
             .collect();
         for status in pending {
-            self.notify(&framework, stream, Notice::Update(status));
+            self.notify(framework, stream, Notice::Update(status));
         }
     }
 
@@ -120,7 +118,11 @@ impl Master {
         {
             self.streams.update_sent(conn, task, self.now);
         }
+        let greeted = matches!(notice, Notice::Subscribed { .. });
         self.tell(conn, notice);
+        if greeted {
+            self.greet(conn, framework, stream);
+        }
     }
 
     pub(crate) fn close_stream(&mut self, conn: Conn) {

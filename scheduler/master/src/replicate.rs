@@ -222,6 +222,14 @@ impl Master {
             if let Some(outcome) = self.state.outcome_of(request)
                 && let Some(outstanding) = self.proposals.settle(request)
             {
+                // What a stream would have been told first was skipped: its framework comes again.
+                if let Waiter::Stream(conn) = outstanding.waiter {
+                    self.stream_closed(conn);
+                    self.outputs.push_back(Output::StreamRefused {
+                        conn,
+                        refused: Refused::Unavailable,
+                    });
+                }
                 self.settle(request, outstanding, outcome);
             }
         }

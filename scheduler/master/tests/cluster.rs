@@ -1,0 +1,425 @@
+//! Masters over a perfect network and instant disks: what the parts promise when nothing fails.
+//!
+//! Faults are the simulator's (chaos-tests); here is the plain road of a task, step by step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use shoal_api::call::{AgentName, Call, Filters, FrameworkCall, Launch};
+use shoal_api::member::{Member, MemberEvent, MemberStatus};
+use shoal_api::notice::Notice;
+use shoal_api::session::{AgentMessage, Hello, MasterMessage};
+use shoal_api::*;
+use shoal_master::{Answer, Ask, Bugs, Config, Conn, Input, Master, Output, Request, Tuning};
+
+struct Cluster {
+    now: Instant,
+    masters: BTreeMap<RaftId, Master>,
+    answers: BTreeMap<Ask, Answer>,
+    to_agents: Vec<(RaftId, Conn, MasterMessage)>,
+    notices: Vec<(RaftId, Conn, Notice)>,
+    opened: BTreeMap<Conn, (FrameworkId, StreamId)>,
+    next: u64,
+}
+
+const CLUSTER: ClusterId = ClusterId(0xc1);
+
+fn config(id: u64) -> Config {
+    Config {
+        node: NodeId(u128::from(id)),
+        generation: Generation(1),
+        raft: RaftId(id),
+        name: Name::new(&format!("m{id}")).unwrap(),
+        cluster: CLUSTER,
+        http: HostPort::new("127.0.0.1", 5050),
+        peer: HostPort::new("127.0.0.1", 7947),
+        pid: 1,
+        seed: id,
+        tuning: Tuning::default(),
+        bugs: Bugs::default(),
+    }
+}
+
+impl Cluster {
+    fn new(count: u64) -> Cluster {
+        let ids: Vec<RaftId> = (1..=count).map(RaftId).collect();
+        let now = Instant::from_nanos(1_000_000);
+        let masters = ids
+            .iter()
+            .map(|id| {
+                (
+                    *id,
+                    Master::new(config(id.0), now, shoal_quorum::found(&ids)).unwrap(),
+                )
+            })
+            .collect();
+        let mut cluster = Cluster {
+            now,
+            masters,
+            answers: BTreeMap::new(),
+            to_agents: Vec::new(),
+            notices: Vec::new(),
+            opened: BTreeMap::new(),
+            next: 0,
+        };
+        for id in 1..=count {
+            for on in &ids {
+                let member = Member {
+                    id: NodeId(u128::from(id)),
+                    generation: Generation(1),
+                    name: Some(Name::new(&format!("m{id}")).unwrap()),
+                    gossip: "127.0.0.1:7946".parse().unwrap(),
+                    status: MemberStatus::Alive,
+                    tags: BTreeMap::from([(Arc::from("raft_id"), Arc::from(id.to_string()))]),
+                };
+                cluster.step(*on, Input::Member(MemberEvent::Joined(member)));
+            }
+        }
+        cluster
+    }
+
+    fn step(&mut self, on: RaftId, input: Input) {
+        self.masters.get_mut(&on).unwrap().step(self.now, input);
+        self.settle();
+    }
+
+    /// Carries everything until nothing more is said.
+    fn settle(&mut self) {
+        loop {
+            let mut inputs: Vec<(RaftId, Input)> = Vec::new();
+            for (id, master) in &mut self.masters {
+                while let Some(output) = master.poll_output() {
+                    match output {
+                        Output::Send { to, message } => {
+                            let node = NodeId(u128::from(id.0));
+                            inputs.push((
+                                to,
+                                Input::Peer {
+                                    from: *id,
+                                    node,
+                                    message,
+                                },
+                            ));
+                        }
+                        Output::Persist { ticket, .. } => {
+                            inputs.push((*id, Input::Persisted(ticket)));
+                        }
+                        Output::SaveSnapshot(snapshot) => {
+                            inputs.push((*id, Input::SnapshotSaved(snapshot.index)));
+                        }
+                        Output::TakeSnapshot { index, image } => {
+                            let chunks: Arc<[Bytes]> = image.write();
+                            inputs.push((*id, Input::SnapshotReady { index, chunks }));
+                        }
+                        Output::ToAgent { conn, message } => {
+                            self.to_agents.push((*id, conn, message));
+                        }
+                        Output::StreamOpened {
+                            conn,
+                            framework,
+                            stream,
+                        } => {
+                            self.opened.insert(conn, (framework, stream));
+                        }
+                        Output::ToStream { conn, notice } => self.notices.push((*id, conn, notice)),
+                        Output::Answer { ask, answer } => {
+                            self.answers.insert(ask, answer);
+                        }
+                        Output::Halt { why } => panic!("master {id} halts: {why}"),
+                        Output::StreamRefused { refused, .. } => panic!("refused: {refused}"),
+                        Output::Compact(_)
+                        | Output::CloseSession(_)
+                        | Output::CloseStream(_)
+                        | Output::Status(_)
+                        | Output::Book(_)
+                        | Output::Stopped => {}
+                    }
+                }
+            }
+            if inputs.is_empty() {
+                return;
+            }
+            for (to, input) in inputs {
+                if let Some(master) = self.masters.get_mut(&to) {
+                    master.step(self.now, input);
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            let due = self
+                .masters
+                .values()
+                .filter_map(Master::next_deadline)
+                .min()
+                .unwrap();
+            self.now = due.max(self.now + Duration::from_micros(1)).min(end);
+            for id in self.masters.keys().copied().collect::<Vec<_>>() {
+                self.masters
+                    .get_mut(&id)
+                    .unwrap()
+                    .step(self.now, Input::Wake);
+            }
+            self.settle();
+        }
+    }
+
+    fn leader(&self) -> RaftId {
+        self.masters
+            .iter()
+            .find(|(_, master)| master.leadership().leading)
+            .map(|(id, _)| *id)
+            .expect("a leader")
+    }
+
+    fn ask(&mut self, on: RaftId, request: Request) -> Answer {
+        self.next += 1;
+        let ask = Ask(self.next);
+        self.step(on, Input::Request { ask, request });
+        if !self.answers.contains_key(&ask) {
+            self.run(Duration::from_secs(2));
+        }
+        self.answers
+            .remove(&ask)
+            .expect("an answer within two seconds")
+    }
+
+    fn conn(&mut self) -> Conn {
+        self.next += 1;
+        Conn(self.next)
+    }
+
+    fn agent(&mut self, on: RaftId, node: u128) -> Conn {
+        let conn = self.conn();
+        let info = AgentInfo {
+            node: NodeId(node),
+            name: Name::new(&format!("a{node}")).unwrap(),
+            http: HostPort::new("127.0.0.2", 5051),
+            resources: Resources::parse("cpus:4;mem:1024;ports:[31000-32000]").unwrap(),
+            attributes: Vec::new(),
+            version: Arc::from("0.1.0"),
+        };
+        let hello = Hello {
+            info,
+            generation: Generation(1),
+            cluster: None,
+            agent: None,
+            fence: Fence::default(),
+            tasks: Vec::new(),
+        };
+        let message = AgentMessage::Hello(Box::new(hello));
+        self.step(on, Input::Session { conn, message });
+        self.run(Duration::from_millis(300));
+        conn
+    }
+
+    fn subscribe(&mut self, on: RaftId) -> (Conn, FrameworkId, StreamId) {
+        let conn = self.conn();
+        let info = FrameworkInfo {
+            id: None,
+            name: Arc::from("test"),
+            user: Arc::from("root"),
+            principal: None,
+            roles: BTreeSet::from([Role::any()]),
+            suppressed: BTreeSet::new(),
+            capabilities: BTreeSet::new(),
+            failover_timeout: Duration::from_secs(60),
+            raw: Bytes::new(),
+        };
+        self.step(
+            on,
+            Input::Subscribe {
+                conn,
+                info: Box::new(info),
+            },
+        );
+        self.run(Duration::from_millis(300));
+        let (framework, stream) = self.opened.get(&conn).expect("a stream").clone();
+        (conn, framework, stream)
+    }
+
+    fn status(&self, key: &TaskKey, sequence: u64, state: TaskState) -> StatusUpdate {
+        StatusUpdate {
+            task: key.clone(),
+            sequence,
+            id: UpdateId(u128::from(sequence)),
+            state,
+            source: Source::Executor,
+            reason: None,
+            message: Arc::from(""),
+            timestamp: Timestamp::from_nanos(1),
+            exit: None,
+        }
+    }
+}
+
+fn spec(id: &str) -> Arc<TaskSpec> {
+    Arc::new(TaskSpec {
+        id: TaskId::new(id).unwrap(),
+        name: Arc::from(id),
+        resources: Resources::parse("cpus:1;mem:64").unwrap(),
+        command: Some(Command::Shell(Arc::from("true"))),
+        environment: Vec::new(),
+        user: None,
+        kill_grace: None,
+        unsupported: None,
+        raw: Bytes::new(),
+        digest: None,
+    })
+}
+
+#[test]
+fn a_task_goes_the_whole_road() {
+    for masters in [1, 3] {
+        let mut cluster = Cluster::new(masters);
+        cluster.run(Duration::from_secs(5));
+        let leader = cluster.leader();
+        let other = *cluster
+            .masters
+            .keys()
+            .find(|id| **id != leader)
+            .unwrap_or(&leader);
+        let agent_conn = cluster.agent(other, 100);
+        let welcome = cluster
+            .to_agents
+            .iter()
+            .find_map(|(_, conn, message)| match message {
+                MasterMessage::Welcome { agent, .. } if *conn == agent_conn => Some(*agent),
+                _ => None,
+            });
+        let agent = welcome.expect("the agent is welcome");
+        let (conn, framework, stream) = cluster.subscribe(other);
+        cluster.run(Duration::from_secs(2));
+        let heard: Vec<&Notice> = cluster
+            .notices
+            .iter()
+            .filter(|(_, on, _)| *on == conn)
+            .map(|(_, _, n)| n)
+            .collect();
+        assert!(matches!(heard[0], Notice::Subscribed { .. }), "{heard:?}");
+        assert_eq!(*heard[1], Notice::Heartbeat);
+        let Notice::Offers(offers) = heard[2] else {
+            panic!("no offers: {heard:?}")
+        };
+        assert_eq!(offers.len(), 1);
+        let offer = offers[0].0.clone();
+        assert_eq!(offer.agent, agent);
+        let call = Call::Accept {
+            offers: vec![Ok(offer.id)],
+            launches: vec![Launch::Task {
+                agent: AgentName::Id(agent),
+                spec: spec("t1"),
+            }],
+            filters: Filters::default(),
+        };
+        let call = FrameworkCall {
+            framework: framework.clone(),
+            stream,
+            call,
+        };
+        let answer = cluster.ask(leader, Request::Call(call));
+        assert!(matches!(answer, Answer::Done), "{answer:?}");
+        let launched = cluster
+            .to_agents
+            .iter()
+            .find_map(|(_, _, message)| match message {
+                MasterMessage::Launch { assignment, .. } => Some(assignment.key.clone()),
+                _ => None,
+            });
+        let key = launched.expect("the launch reaches the agent");
+        for (sequence, state) in [(1, TaskState::Running), (2, TaskState::Finished)] {
+            let update = cluster.status(&key, sequence, state);
+            let message = AgentMessage::Update(update);
+            cluster.step(
+                other,
+                Input::Session {
+                    conn: agent_conn,
+                    message,
+                },
+            );
+            cluster.run(Duration::from_millis(50));
+            let told = cluster.notices.iter().any(
+                |(_, _, notice)| matches!(notice, Notice::Update(status) if status.state == state),
+            );
+            assert!(told, "the framework hears of {state}");
+            let call = Call::Acknowledge {
+                agent: AgentName::Id(agent),
+                task: Arc::from("t1"),
+                update: UpdateId(u128::from(sequence)),
+            };
+            let call = FrameworkCall {
+                framework: framework.clone(),
+                stream,
+                call,
+            };
+            assert!(matches!(
+                cluster.ask(other, Request::Call(call)),
+                Answer::Done
+            ));
+        }
+        let forgotten = cluster
+            .to_agents
+            .iter()
+            .any(|(_, _, m)| matches!(m, MasterMessage::Forget { task, .. } if *task == key));
+        assert!(forgotten, "the agent may forget the task");
+        let Answer::State(view) = cluster.ask(other, Request::Read) else {
+            panic!("no state")
+        };
+        assert_eq!(view.state.offers.tasks().count(), 0);
+        view.state.check().unwrap();
+        for master in cluster.masters.values() {
+            assert_eq!(master.state().hash(), view.state.hash());
+        }
+    }
+}
+
+#[test]
+fn a_run_is_placed_and_ends() {
+    let mut cluster = Cluster::new(3);
+    cluster.run(Duration::from_secs(5));
+    let leader = cluster.leader();
+    let conn = cluster.agent(leader, 100);
+    let spec = RunSpec {
+        name: Arc::from("hello"),
+        command: Command::Shell(Arc::from("true")),
+        environment: Vec::new(),
+        resources: Resources::parse("cpus:0.5;mem:32").unwrap(),
+        user: None,
+        kill_grace: None,
+        count: 3,
+    };
+    let Answer::RunCreated(run) = cluster.ask(leader, Request::CreateRun(Box::new(spec))) else {
+        panic!("the run is not created");
+    };
+    cluster.run(Duration::from_secs(1));
+    let keys: Vec<TaskKey> = cluster
+        .to_agents
+        .iter()
+        .filter_map(|(_, _, message)| match message {
+            MasterMessage::Launch { assignment, .. } => Some(assignment.key.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(keys.len(), 3);
+    for key in &keys {
+        let message = AgentMessage::Update(cluster.status(key, 1, TaskState::Finished));
+        cluster.step(leader, Input::Session { conn, message });
+    }
+    cluster.run(Duration::from_secs(1));
+    let Answer::State(view) = cluster.ask(leader, Request::Read) else {
+        panic!("no state")
+    };
+    assert_eq!(view.state.runs.run(run).unwrap().unfinished, 0);
+    assert_eq!(view.state.offers.tasks().count(), 0);
+    assert_eq!(
+        view.state.offers.offers().count(),
+        0,
+        "nothing is offered to runs that want nothing"
+    );
+    view.state.check().unwrap();
+}
