@@ -53,14 +53,21 @@ pub struct Network {
     pub nodes: BTreeMap<NodeId, Node>,
     flights: BTreeMap<(Instant, u64), Flight>,
     sent: u64,
-    dice: Dice,
+    pub dice: Dice,
     trace: u64,
+    /// Every datagram that was carried, if they are to be kept.
+    pub kept: Option<Vec<(SocketAddr, Bytes)>>,
     pub profile: Profile,
     pub keep: Duration,
 }
 
 pub fn id(number: u8) -> NodeId {
     NodeId(u128::from(number) << 120 | 0xabc)
+}
+
+/// 1 to `count`.
+pub fn numbers(count: u8) -> Vec<u8> {
+    (1..=count).collect()
 }
 
 pub fn address(number: u8) -> SocketAddr {
@@ -85,6 +92,7 @@ impl Network {
             sent: 0,
             dice: Dice::new(seed),
             trace: 0xcbf2_9ce4_8422_2325,
+            kept: None,
             profile,
             keep: Config::KEEP,
         }
@@ -190,6 +198,9 @@ impl Network {
     }
 
     pub fn carry(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
+        if let Some(kept) = &mut self.kept {
+            kept.push((to, bytes.clone()));
+        }
         let copies = 1 + u32::from(self.dice.chance(self.weather.double_per_mille));
         for _ in 0..copies {
             if self.dice.chance(self.weather.loss_per_mille) {

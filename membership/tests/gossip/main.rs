@@ -1,0 +1,6 @@
+//! The machine in virtual time, many of them in one seeded network.
+
+mod chaos;
+mod cluster;
+mod garbage;
+mod network;
