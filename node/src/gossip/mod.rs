@@ -53,7 +53,9 @@ pub enum Standing {
     /// As it should be.
     #[default]
     Running,
-    /// Another living node has its name; it should end and be given another.
+    /// Another living node has its name. While this node is outside it asks again, and gets in
+    /// once the holder is gone; that may be its own former self, wiped moments ago, so only a
+    /// refusal that lasts longer than a failure takes to be seen is a reason to end.
     NameRefused {
         /// The name.
         name: Name,
