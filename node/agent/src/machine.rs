@@ -40,7 +40,7 @@ pub struct Counters {
 ///
 /// # Invariants
 /// - `runtime` has an entry for exactly the tasks of the book;
-/// - `allocated` is what the tasks of the book that have not ended hold;
+/// - `allocated` is what the tasks of the book that have not ended hold, `running` is their number;
 /// - a ticket is never given twice, and `written` never falls;
 /// - no [`Output::Spawn`] before the task's launch and its first update are written, no update sent before it is.
 #[derive(Debug)]
@@ -53,6 +53,7 @@ pub struct Agent {
     pub(crate) dial_dice: Dice,
     pub(crate) book: Book,
     pub(crate) allocated: Resources,
+    pub(crate) running: usize,
     pub(crate) runtime: BTreeMap<TaskKey, Runtime>,
     pub(crate) tombstones: BTreeMap<TaskKey, Tombstone>,
     pub(crate) session: Session,
@@ -98,6 +99,7 @@ impl Agent {
             .iter()
             .map(|(key, standing)| (key.clone(), Runtime::recovered(standing)))
             .collect();
+        let running = book.tasks.values().filter(|s| !s.is_ended()).count();
         let dice = Dice::new(config.seed);
         Ok(Agent {
             now,
@@ -107,6 +109,7 @@ impl Agent {
             dial_dice: dice.child("dial"),
             book,
             allocated,
+            running,
             runtime,
             tombstones: BTreeMap::new(),
             session: Session::default(),
@@ -186,12 +189,22 @@ impl Agent {
         self.book.bound.map(|(_, agent)| agent)
     }
 
+    /// Whether a master commands it.
+    pub fn is_connected(&self) -> bool {
+        self.session.open().is_some()
+    }
+
     /// Every task that is not forgotten, with its latest state and its sandbox, in order of key.
-    pub fn tasks(&self) -> impl Iterator<Item = (&TaskKey, TaskState, ContainerId)> {
+    pub fn tasks(&self) -> impl ExactSizeIterator<Item = (&TaskKey, TaskState, ContainerId)> {
         self.book
             .tasks
             .iter()
             .map(|(key, standing)| (key, standing.state(), standing.container))
+    }
+
+    /// How many tasks have not ended.
+    pub fn running(&self) -> usize {
+        self.running
     }
 
     /// What tasks that have not ended hold.

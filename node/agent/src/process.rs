@@ -97,6 +97,7 @@ impl Agent {
             }
             None => {
                 self.counters.launched += 1;
+                self.running += 1;
                 self.allocated
                     .add(&assignment.spec.resources)
                     .expect("what fits does not overlap");
@@ -454,6 +455,7 @@ impl Agent {
     fn end(&mut self, task: &TaskKey, minted: Minted) {
         let standing = &self.book.tasks[task];
         if standing.state() != TaskState::Staging {
+            self.running -= 1;
             self.allocated
                 .subtract(&standing.assignment.spec.resources)
                 .expect("a task that has not ended holds its resources");

@@ -171,6 +171,8 @@ pub enum Body {
     NoSuchTask,
     /// It is not done.
     Refused(String),
+    /// To a spawn: the keeper is about to end and starts nothing; ask its successor.
+    Ending,
 }
 
 /// Why bytes are not a frame; the connection is of no use any more.

@@ -232,9 +232,7 @@ impl Server {
         }
         match request {
             Request::Hello { .. } => unreachable!("answered above"),
-            Request::Spawn { .. } if self.ending.is_some() => {
-                Body::Refused("the keeper is ending".into())
-            }
+            Request::Spawn { .. } if self.ending.is_some() => Body::Ending,
             Request::Spawn { key, spec } => match self.table.spawn(&key, &spec) {
                 Ok(task) => Body::Task(task),
                 Err(why) => Body::Refused(why),

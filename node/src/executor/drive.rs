@@ -1,0 +1,340 @@
+//! The loop around the agent machine: takes in what happened, does what the machine wants.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use shoal_agent::{Agent, ContainerId, Input, Output, SessionChange, Signal, Spawn, Ticket};
+use shoal_api::session::FileError;
+use shoal_api::{HostPort, TaskKey};
+use shoal_keeper::protocol::Request;
+use tokio::sync::{mpsc, watch};
+
+use super::clock::{self, Clock};
+use super::keeper::{self, KeeperNews, Life, Order};
+use super::log::Frames;
+use super::sandbox::Sandboxes;
+use super::store::{Store, StoreEvent};
+use super::wire::Wires;
+use super::{ExecutorError, Status, command, limits};
+use crate::stop::Stop;
+
+/// Everything that the loop holds.
+pub struct Driver {
+    pub agent: Agent,
+    pub clock: Clock,
+    pub wires: Wires,
+    pub store: Store,
+    pub orders: mpsc::Sender<Order>,
+    pub sandboxes: Sandboxes,
+    /// The agent's HTTP address, as its tasks see it.
+    pub http: HostPort,
+    pub events: mpsc::Sender<Input>,
+    pub status: watch::Sender<Status>,
+    /// The keeper's life in which the machine last heard of it.
+    pub life: Option<Life>,
+    pub root: bool,
+}
+
+/// What the loop listens to.
+pub struct Ears {
+    pub events: mpsc::Receiver<Input>,
+    pub keeper: mpsc::Receiver<KeeperNews>,
+    pub store: mpsc::Receiver<StoreEvent>,
+    pub masters: watch::Receiver<Vec<HostPort>>,
+    pub stop: Stop,
+}
+
+/// What a round of the loop ends with.
+enum Round {
+    Again,
+    Stopped,
+}
+
+impl Driver {
+    /// Runs until the machine says that it has stopped.
+    pub async fn run(mut self, mut ears: Ears) -> Result<(), ExecutorError> {
+        let mut stopping = false;
+        let mut sweep = tokio::time::interval(limits::SWEEP);
+        self.take(Input::Calendar(clock::calendar()));
+        let masters = ears.masters.borrow_and_update().clone();
+        self.take(Input::Masters(masters));
+        loop {
+            if let Round::Stopped = self.perform()? {
+                break;
+            }
+            self.show();
+            let deadline = self.agent.next_deadline().map(|at| self.clock.at(at));
+            let alarm = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                event = ears.events.recv() => {
+                    self.take(Input::Calendar(clock::calendar()));
+                    self.event(event.expect("the loop holds a sender itself"));
+                    self.more(&mut ears);
+                }
+                Some(news) = ears.keeper.recv() => {
+                    self.take(Input::Calendar(clock::calendar()));
+                    self.keeper_news(news);
+                    self.more(&mut ears);
+                }
+                Some(event) = ears.store.recv() => self.stored(event)?,
+                Ok(()) = ears.masters.changed() => {
+                    let masters = ears.masters.borrow_and_update().clone();
+                    self.take(Input::Masters(masters));
+                }
+                () = alarm => {
+                    self.take(Input::Calendar(clock::calendar()));
+                    self.take(Input::Wake);
+                }
+                _ = sweep.tick() => self.sweep(),
+                () = ears.stop.wanted(), if !stopping => {
+                    stopping = true;
+                    let restarting = Some(shoal_agent::limits::RESTART_MAX);
+                    self.take(Input::Shutdown { restarting });
+                }
+            }
+        }
+        self.wires.finish().await;
+        Ok(())
+    }
+
+    fn take(&mut self, input: Input) {
+        self.agent.step(self.clock.now(), input);
+    }
+
+    /// Takes what else has happened by now, so that it shares one sync and one write.
+    fn more(&mut self, ears: &mut Ears) {
+        for _ in 0..limits::EVENTS_AT_ONCE {
+            if let Ok(event) = ears.events.try_recv() {
+                self.event(event);
+            } else if let Ok(news) = ears.keeper.try_recv() {
+                self.keeper_news(news);
+            } else {
+                break;
+            }
+        }
+    }
+
+    fn event(&mut self, input: Input) {
+        if let Input::Disconnected { connection, .. } = &input {
+            self.wires.broken(*connection);
+        }
+        self.take(input);
+    }
+
+    fn keeper_news(&mut self, news: KeeperNews) {
+        match &news.event {
+            shoal_agent::KeeperEvent::Lost => self.life = None,
+            shoal_agent::KeeperEvent::Listed(_) => self.life = Some(news.life),
+            shoal_agent::KeeperEvent::Task(_) => {}
+        }
+        self.take(Input::Keeper(news.event));
+    }
+
+    fn stored(&mut self, event: StoreEvent) -> Result<(), ExecutorError> {
+        match event {
+            StoreEvent::Written(ticket) => {
+                self.take(Input::Checkpointed { ticket });
+                Ok(())
+            }
+            StoreEvent::Failed(error) => Err(ExecutorError::Disk(error)),
+        }
+    }
+
+    /// Does everything that the machine wants.
+    fn perform(&mut self) -> Result<Round, ExecutorError> {
+        let mut frames = Frames::default();
+        let mut last = Ticket::default();
+        let mut round = Round::Again;
+        while let Some(output) = self.agent.poll_output() {
+            match output {
+                Output::Dial { connection, to } => self.wires.dial(connection, to),
+                Output::Close { connection } => self.wires.close(connection),
+                Output::Send {
+                    connection,
+                    message,
+                } => {
+                    if let Err(broken) = self.wires.send(connection, &message) {
+                        self.take(broken);
+                    }
+                }
+                Output::Checkpoint { ticket, record } => {
+                    frames.push(&record);
+                    last = ticket;
+                }
+                Output::Spawn(spawn) => self.spawn(spawn),
+                Output::Signal { task, signal } => {
+                    let signal = match signal {
+                        Signal::Term => 15,
+                        Signal::Kill => 9,
+                    };
+                    let key = keeper::key_text(&task);
+                    self.order(task, Request::Signal { key, signal });
+                }
+                Output::Forget { task } => {
+                    let key = keeper::key_text(&task);
+                    self.order(task, Request::Forget { key });
+                }
+                Output::ReadFile {
+                    connection,
+                    read,
+                    complete,
+                } => self.read_file(connection, read, complete),
+                Output::Session(change) => report(&change),
+                Output::Fatal(refusal) => return Err(ExecutorError::Refused(refusal)),
+                Output::Stopped => round = Round::Stopped,
+            }
+        }
+        if !frames.is_empty() {
+            self.write(&mut frames, last);
+        }
+        Ok(round)
+    }
+
+    fn write(&mut self, frames: &mut Frames, last: Ticket) {
+        self.store.append(frames.take(), last);
+        if self.store.is_long() {
+            for record in self.agent.image() {
+                frames.push(&record);
+            }
+            self.store.rewrite(frames.take(), last);
+        }
+    }
+
+    fn order(&self, task: TaskKey, request: Request) {
+        let Some(life) = self.life else {
+            return;
+        };
+        let order = Order {
+            life,
+            task,
+            request,
+        };
+        // The bound is above what one agent's tasks can ask for; were it reached, what is lost is
+        // asked again when the keeper is next listed.
+        if self.orders.try_send(order).is_err() {
+            tracing::error!("the keeper does not take orders");
+        }
+    }
+
+    /// Makes the sandbox away from this loop, then orders the process.
+    fn spawn(&self, spawn: Spawn) {
+        let Some(life) = self.life else {
+            return;
+        };
+        let (sandboxes, orders) = (self.sandboxes.clone(), self.orders.clone());
+        let (http, events, root) = (self.http.clone(), self.events.clone(), self.root);
+        tokio::task::spawn_blocking(move || {
+            let task = spawn.task.clone();
+            match prepare(&sandboxes, &spawn, &http, root) {
+                Ok(request) => {
+                    let order = Order {
+                        life,
+                        task,
+                        request,
+                    };
+                    // An error means that the agent has stopped.
+                    let _stopped = orders.blocking_send(order);
+                }
+                Err(why) => {
+                    let event = keeper::not_started(task, &why);
+                    let _stopped = events.blocking_send(Input::Keeper(event));
+                }
+            }
+        });
+    }
+
+    fn read_file(
+        &self,
+        connection: shoal_agent::ConnectionId,
+        read: shoal_api::session::FileRead,
+        complete: bool,
+    ) {
+        let (sandboxes, events) = (self.sandboxes.clone(), self.events.clone());
+        let agent = self.agent.id();
+        tokio::task::spawn_blocking(move || {
+            let piece = sandboxes.read(agent, &read, complete);
+            // A task that has just begun may not have its files; one that never ran never will.
+            let piece = match piece {
+                Err(FileError::NoSuchTask(task)) if !complete => {
+                    tracing::debug!(%task, "a sandbox is asked for before it is made");
+                    Err(FileError::NoSuchFile(Arc::clone(&read.file)))
+                }
+                other => other,
+            };
+            let _stopped = events.blocking_send(Input::FileRead {
+                connection,
+                request: read.request,
+                piece,
+            });
+        });
+    }
+
+    fn sweep(&self) {
+        let known: BTreeSet<ContainerId> = self.agent.tasks().map(|(_, _, c)| c).collect();
+        let sandboxes = self.sandboxes.clone();
+        tokio::task::spawn_blocking(move || {
+            let removed = sandboxes.sweep(&known, limits::SANDBOX_KEPT);
+            if removed > 0 {
+                tracing::info!(removed, "removed old sandboxes");
+            }
+        });
+    }
+
+    /// Shows how the agent is, if that changed.
+    fn show(&self) {
+        let status = Status {
+            agent: self.agent.id(),
+            connected: self.agent.is_connected(),
+            keeper: self.life.is_some(),
+            tasks: self.agent.tasks().len(),
+            running: self.agent.running(),
+            counters: self.agent.counters(),
+        };
+        self.status.send_if_modified(|old| {
+            let changed = *old != status;
+            *old = status;
+            changed
+        });
+    }
+}
+
+/// Makes a task's sandbox; what the keeper is to be asked for, or why the task cannot start.
+fn prepare(
+    sandboxes: &Sandboxes,
+    spawn: &Spawn,
+    http: &HostPort,
+    root: bool,
+) -> Result<Request, String> {
+    let assignment = &spawn.assignment;
+    let identity = command::identity(assignment, root)?;
+    let sandbox: PathBuf = sandboxes
+        .make(
+            assignment.agent,
+            &spawn.task,
+            spawn.container,
+            identity.as_ref(),
+        )
+        .map_err(|error| format!("the sandbox cannot be made: {error}"))?;
+    Ok(Request::Spawn {
+        key: keeper::key_text(&spawn.task),
+        spec: Box::new(command::spec(assignment, &sandbox, http, identity)),
+    })
+}
+
+fn report(change: &SessionChange) {
+    match change {
+        SessionChange::Opened { master, agent, .. } => {
+            tracing::info!(%master, %agent, "the session with a master is open");
+        }
+        SessionChange::Closed { why } => tracing::info!(why = &**why, "the session is closed"),
+        SessionChange::Refused(refusal) => {
+            tracing::info!(%refusal, "a master does not open a session");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The thread that writes the checkpoint log: many records, one sync.
+
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use shoal_agent::{Record, Ticket};
+use tokio::sync::mpsc;
+
+use super::limits;
+use super::log::{Log, LogError};
+
+/// What the thread tells.
+#[derive(Debug)]
+pub enum StoreEvent {
+    /// All records up to this one are on disk.
+    Written(Ticket),
+    /// The disk failed in a way that leaves open what is on it.
+    Failed(io::Error),
+}
+
+#[derive(Debug)]
+enum Order {
+    Append { frames: Vec<u8>, last: Ticket },
+    Rewrite { frames: Vec<u8>, last: Ticket },
+}
+
+/// The sending end. The thread ends when it is dropped, once all is written.
+#[derive(Debug)]
+pub struct Store {
+    orders: SyncSender<Order>,
+    length: u64,
+    /// What the log would have if it were written anew, when that was last known.
+    shortest: u64,
+}
+
+impl Store {
+    /// Opens the log and starts the thread.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn start(
+        path: &Path,
+        events: mpsc::Sender<StoreEvent>,
+    ) -> Result<(Store, Vec<Record>), LogError> {
+        let (log, records) = Log::open(path)?;
+        let length = log.length();
+        let (orders, receiver) = sync_channel(64);
+        std::thread::Builder::new()
+            .name("shoal-checkpoint".to_owned())
+            .spawn(move || write(log, &receiver, &events))
+            .map_err(|error| LogError::Disk {
+                path: path.to_owned(),
+                error,
+            })?;
+        let store = Store {
+            orders,
+            length,
+            shortest: 0,
+        };
+        Ok((store, records))
+    }
+
+    /// Has frames appended. Waits while the disk is far behind.
+    pub fn append(&mut self, frames: Vec<u8>, last: Ticket) {
+        self.length += frames.len() as u64;
+        self.order(Order::Append { frames, last });
+    }
+
+    /// Has the log replaced by frames that stand for all records up to this one.
+    pub fn rewrite(&mut self, frames: Vec<u8>, last: Ticket) {
+        self.length = frames.len() as u64;
+        self.shortest = self.length;
+        self.order(Order::Rewrite { frames, last });
+    }
+
+    /// Whether the log is so long that it should be written anew.
+    pub fn is_long(&self) -> bool {
+        self.length > limits::LOG_BYTES.max(4 * self.shortest)
+    }
+
+    fn order(&self, order: Order) {
+        // The thread ends early only after it has told of a failure, which ends the agent.
+        let _ended = self.orders.send(order);
+    }
+}
+
+fn write(mut log: Log, orders: &Receiver<Order>, events: &mpsc::Sender<StoreEvent>) {
+    while let Ok(first) = orders.recv() {
+        let mut last = match take(&mut log, &first) {
+            Ok(last) => last,
+            Err(error) => return tell(events, StoreEvent::Failed(error)),
+        };
+        // Whatever waits by now shares the sync.
+        while let Ok(order) = orders.try_recv() {
+            last = match take(&mut log, &order) {
+                Ok(last) => last,
+                Err(error) => return tell(events, StoreEvent::Failed(error)),
+            };
+        }
+        match log.sync() {
+            Ok(()) => tell(events, StoreEvent::Written(last)),
+            Err(error) => return tell(events, StoreEvent::Failed(error)),
+        }
+    }
+}
+
+fn tell(events: &mpsc::Sender<StoreEvent>, event: StoreEvent) {
+    // Nobody listens once the agent has stopped.
+    let _stopped = events.blocking_send(event);
+}
+
+/// Carries an order out; while the disk is full it tries again.
+fn take(log: &mut Log, order: &Order) -> io::Result<Ticket> {
+    loop {
+        let (result, last) = match order {
+            Order::Append { frames, last } => (log.append(frames), *last),
+            Order::Rewrite { frames, last } => (log.rewrite(frames), *last),
+        };
+        match result {
+            Ok(()) => return Ok(last),
+            Err(error) if is_full(&error) => {
+                tracing::error!(
+                    %error,
+                    "the disk is full: the agent starts no task and reports nothing until it has room"
+                );
+                std::thread::sleep(limits::WRITE_AGAIN);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
