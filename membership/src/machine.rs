@@ -59,6 +59,8 @@ pub struct Membership {
     pub(crate) name_holder: Option<NodeId>,
     /// Nodes whose rows may have a wish.
     pub(crate) wishing: BTreeSet<NodeId>,
+    /// When the first of their wishes is due, or earlier.
+    pub(crate) pull_due: Instant,
     pub(crate) quick_syncs: u32,
     /// Transmissions that SWIM is set to.
     transmissions: u8,
@@ -97,6 +99,7 @@ impl Membership {
             challenges: [0; 2],
             name_holder: None,
             wishing: BTreeSet::new(),
+            pull_due: now,
             quick_syncs: 0,
             transmissions: timing::transmissions(1),
             outputs: VecDeque::new(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use shoal_api::NodeId;
+use shoal_api::{Instant, NodeId};
 
 use crate::limits;
 use crate::machine::Membership;
@@ -33,20 +33,21 @@ impl Membership {
             source,
         });
         self.wishing.insert(node);
+        self.pull_due = now;
     }
 
     /// Asks for what is due: first whoever said to hold it, then the node itself, then by turns
     /// the node and a random member.
     pub(crate) fn pull(&mut self) {
-        if self.wishing.is_empty() {
+        if self.wishing.is_empty() || self.now < self.pull_due {
             return;
         }
+        let random = self.choose_up(1).first().map(|id| id.address);
         let mut asks: BTreeMap<SocketAddr, Vec<wire::Life>> = BTreeMap::new();
-        let mut next = None;
+        let mut next = Instant::NEVER;
         let now = self.now;
         let nodes: Vec<_> = self.wishing.iter().copied().collect();
         for node in nodes {
-            let random = self.choose_up(1).first().map(|id| id.address);
             let Some(row) = self.table.get_mut(node) else {
                 self.wishing.remove(&node);
                 continue;
@@ -73,13 +74,14 @@ impl Membership {
                     wish.due = now + self.timing.pull;
                 }
             }
-            next = Some(next.map_or(wish.due, |next| wish.due.min(next)));
+            next = next.min(wish.due);
         }
         for (to, nodes) in asks {
             self.stats.pulls += 1;
             self.send_message(to, kind::PULL, &wire::Pull { nodes });
         }
-        if let Some(next) = next {
+        self.pull_due = next;
+        if !self.wishing.is_empty() {
             self.schedule.hasten(next, Timer::Pull);
         }
     }

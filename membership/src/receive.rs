@@ -138,7 +138,8 @@ impl Membership {
         }
         self.readdress(&mut packet);
         let known = self.table.rows().count();
-        let mut room = limits::MEMBERS.saturating_sub(known + 1);
+        let sender = usize::from(self.table.get(packet.header.src.node).is_none());
+        let mut room = limits::MEMBERS.saturating_sub(known + sender);
         let before = packet.updates.len();
         packet.updates.retain(|update| {
             if self.table.get(update.id().node).is_some() {
@@ -238,4 +239,89 @@ impl Membership {
 
 fn is_life(identity: &Identity, life: Life) -> bool {
     identity.node == life.node && identity.generation == life.generation
+}
+
+#[cfg(test)]
+mod tests {
+    use foca::Header;
+    use shoal_api::{Generation, Instant, Name, NodeId};
+
+    use super::*;
+    use crate::envelope::Writer;
+    use crate::identity::tests::identity;
+    use crate::{Config, Input, Label};
+
+    fn machine() -> Membership {
+        let config = Config::new(
+            NodeId(1),
+            Generation(1),
+            Name::new("me").expect("a name"),
+            Label::new("").expect("a label"),
+            "10.0.0.1:1".parse().expect("an address"),
+            1,
+        );
+        Membership::new(config, Instant::ZERO).expect("a good configuration")
+    }
+
+    fn gossip(machine: &Membership, from: Identity, named: &[Identity]) -> Bytes {
+        let packet = SwimPacket {
+            header: Header {
+                src: from,
+                src_incarnation: 0,
+                dst: machine.swim.identity(),
+                message: Message::Gossip,
+            },
+            updates: named.iter().map(|id| Member::alive(*id)).collect(),
+        };
+        let mut writer = Writer::new(&machine.seal);
+        let life = Life {
+            node: from.node,
+            generation: from.generation,
+            version: 1,
+        };
+        writer.message(kind::SENDER, &wire::Life::from(life));
+        writer.section(kind::SWIM, &packet.encode());
+        writer.finish(&machine.seal)
+    }
+
+    fn feed(machine: &mut Membership, bytes: Bytes) {
+        let from = "10.0.0.2:1".parse().expect("an address");
+        machine.step(Instant::ZERO, Input::Datagram { from, bytes });
+        while machine.poll_output().is_some() {}
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let mut machine = machine();
+        let named = |node: u128| identity(node, 1, 0, "10.0.0.3:1");
+        let sender = identity(2, 1, 0, "10.0.0.2:1");
+        let beyond = limits::MEMBERS as u128 + 40;
+        for first in (3..beyond).step_by(30) {
+            let some: Vec<_> = (first..first + 30).map(named).collect();
+            let bytes = gossip(&machine, sender, &some);
+            feed(&mut machine, bytes);
+        }
+        assert_eq!(machine.members().count(), limits::MEMBERS);
+        assert!(machine.stats().updates_skipped > 0);
+        let stranger = gossip(&machine, named(u128::MAX), &[]);
+        feed(&mut machine, stranger);
+        assert_eq!(machine.stats().dropped(DropReason::Full), 1);
+    }
+
+    #[test]
+    fn a_newer_life_of_this_node_ends_it() {
+        for how in 0..2 {
+            let mut machine = machine();
+            let newer = identity(1, 2, 0, "10.0.0.9:1");
+            let bytes = match how {
+                0 => gossip(&machine, newer, &[]),
+                _ => gossip(&machine, identity(2, 1, 0, "10.0.0.2:1"), &[newer]),
+            };
+            feed(&mut machine, bytes);
+            assert_eq!(machine.next_deadline(), None);
+            let again = gossip(&machine, identity(3, 1, 0, "10.0.0.3:1"), &[]);
+            feed(&mut machine, again);
+            assert_eq!(machine.stats().dropped(DropReason::Ended), 1);
+        }
+    }
 }
