@@ -5,6 +5,8 @@ use std::time::Duration;
 use shoal_api::{Generation, RaftId};
 use thiserror::Error;
 
+use crate::limits;
+
 /// What a machine is told once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -21,6 +23,12 @@ pub struct Config {
     /// Ticks without a leader before an election, at least; at most twice as many. Default 16, which
     /// is 800 to 1 600 ms: a dead process shows itself sooner, by its broken stream.
     pub election_ticks: u32,
+    /// Entries in memory after which a snapshot is wanted; their bytes are bounded apart. Default
+    /// [`limits::TAIL_ENTRIES_WANT`]. Fewer make a restart quicker, and snapshots more frequent.
+    pub snapshot_after: usize,
+    /// Entries before a snapshot that stay in memory for a peer that is a little behind. Default
+    /// [`limits::TAIL_ENTRIES_KEPT`]. Fewer send whole snapshots sooner.
+    pub entries_kept: usize,
 }
 
 /// Why a configuration is refused. Nothing was made.
@@ -52,6 +60,8 @@ impl Config {
             tick: Duration::from_millis(50),
             heartbeat_ticks: 2,
             election_ticks: 16,
+            snapshot_after: limits::TAIL_ENTRIES_WANT,
+            entries_kept: limits::TAIL_ENTRIES_KEPT,
         }
     }
 

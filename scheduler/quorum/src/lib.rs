@@ -12,14 +12,21 @@
 //! machine itself withholds what depends on the disk until [`Input::Persisted`].
 
 mod config;
+mod election;
 mod entry;
 mod input;
 pub mod limits;
 mod membership;
 mod message;
 mod output;
+mod persistence;
 mod quorum;
+mod reads;
+mod receiving;
+mod sending;
 mod status;
+mod tail;
+mod wire;
 
 pub use config::{Config, ConfigError};
 pub use entry::{Batch, EntryKind, HardState, LogEntry, Recovered, RecoveryError, Snapshot, found};

@@ -52,6 +52,11 @@ pub const READ_ROUNDS: usize = 4;
 pub const READ_RETRY: Duration = Duration::from_millis(250);
 /// How long a read may take before it fails. Ours.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an own snapshot stays in memory after it was taken or a peer began to need it. Ours.
+pub const IMAGE_KEPT: Duration = Duration::from_secs(30);
+/// Changes of the membership between two snapshots; beyond, none begins and a snapshot is wanted.
+/// Ours.
+pub const MEMBERSHIPS: usize = 64;
 /// Members of a quorum, learners included. Ours.
 pub const MEMBERS: usize = 16;
 /// Removed ids that are remembered; the oldest is forgotten. Ids are 64 random bits and never minted
@@ -79,4 +84,5 @@ const _: () = assert!(TAIL_ENTRIES_KEPT < TAIL_ENTRIES_WANT);
 const _: () = assert!(ENTRY_BYTES <= UNCOMMITTED_BYTES && UNCOMMITTED_BYTES < TAIL_BYTES);
 const _: () = assert!(SNAPSHOT_RETRY.as_nanos() < SNAPSHOT_TIMEOUT.as_nanos());
 const _: () = assert!(READ_RETRY.as_nanos() < READ_TIMEOUT.as_nanos());
+const _: () = assert!(IMAGE_KEPT.as_nanos() > SNAPSHOT_TIMEOUT.as_nanos());
 const _: () = assert!(FOUNDERS <= MEMBERS);
