@@ -127,7 +127,7 @@ impl Offers {
     }
 
     /// Sends the first unacknowledged update of a task to its framework.
-    fn tell_head(&self, key: &TaskKey, effects: &mut Vec<Effect>) {
+    pub(crate) fn tell_head(&self, key: &TaskKey, effects: &mut Vec<Effect>) {
         let task = self.tasks.get(key).expect("the caller found the task");
         let head = task.pending.first().expect("the caller saw an update");
         let row = self.frameworks.get(&key.framework);

@@ -70,10 +70,10 @@ impl Offers {
             registered: merge.registered,
         };
         self.put_agent(agent, row);
-        for at in merge.strangers {
-            self.add_stranger(context, agent, &hello.tasks[at]);
-        }
         effects.push(Effect::SessionChanged { agent });
+        for at in merge.strangers {
+            self.add_stranger(context, agent, &hello.tasks[at], effects);
+        }
         self.merge_missing(context, agent, &hello.tasks, effects);
         for report in &hello.tasks {
             self.merge_report(context, agent, report, effects);
@@ -197,7 +197,13 @@ impl Offers {
     ///
     /// The updates of one that runs are taken afterwards, as any others; one that has ended gets
     /// its row only for the end to be told.
-    fn add_stranger(&mut self, context: &Context<'_>, agent: AgentId, report: &TaskReport) {
+    fn add_stranger(
+        &mut self,
+        context: &Context<'_>,
+        agent: AgentId,
+        report: &TaskReport,
+        effects: &mut Vec<Effect>,
+    ) {
         let key = report.assignment.key.clone();
         let removed = self.completed_frameworks.contains(&key.framework);
         let assignment = Assignment {
@@ -230,26 +236,18 @@ impl Offers {
                 confirmed
             };
         } else {
-            self.tell_end(context, report, &mut row);
+            queue_end(context, report, &mut row);
         }
-        self.add_task(key, row);
-    }
-
-    /// Queues the end of a task that was over before the ledger knew of it.
-    fn tell_end(&self, context: &Context<'_>, report: &TaskReport, row: &mut TaskRow) {
-        let end = report.updates.last().filter(|u| u.state.is_terminal());
-        let end = end.map_or_else(
-            || Report {
-                reason: None,
-                message: Arc::from("Found after its end was confirmed"),
-                ..reports::ending(context, &report.assignment.key, report.state)
-            },
-            Report::from,
-        );
-        row.reported = end.state;
-        row.sequence = end.sequence;
-        row.statuses.push(end.clone());
-        row.pending.push(end);
+        let (state, over) = (row.reported, !row.holds());
+        self.add_task(key.clone(), row);
+        if over {
+            self.tell_head(&key, effects);
+        }
+        effects.push(Effect::TaskChanged {
+            task: key,
+            agent,
+            state,
+        });
     }
 
     /// Tasks of the ledger that the agent does not report.
@@ -411,6 +409,23 @@ impl Offers {
         }
         Ok(Outcome::Done)
     }
+}
+
+/// Queues the end of a task that was over before the ledger knew of it.
+fn queue_end(context: &Context<'_>, report: &TaskReport, row: &mut TaskRow) {
+    let end = report.updates.last().filter(|u| u.state.is_terminal());
+    let end = end.map_or_else(
+        || Report {
+            reason: None,
+            message: Arc::from("Found after its end was confirmed"),
+            ..reports::ending(context, &report.assignment.key, report.state)
+        },
+        Report::from,
+    );
+    row.reported = end.state;
+    row.sequence = end.sequence;
+    row.statuses.push(end.clone());
+    row.pending.push(end);
 }
 
 /// The loss of a task, or its return if the caller says so.
