@@ -50,7 +50,10 @@ pub(crate) struct Kill {
     pub recorded: Ticket,
     /// When KILL follows.
     pub deadline: Instant,
-    pub terminated: bool,
+    /// TERM was sent.
+    pub asked: bool,
+    /// KILL was sent.
+    pub forced: bool,
 }
 
 impl Runtime {
@@ -182,7 +185,8 @@ impl Agent {
                 runtime.kill = Some(Kill {
                     recorded,
                     deadline,
-                    terminated: false,
+                    asked: false,
+                    forced: false,
                 });
             }
         }
@@ -234,12 +238,12 @@ impl Agent {
         let Some(kill) = &mut runtime.kill else {
             return;
         };
-        if kill.recorded > written {
+        if kill.recorded > written || kill.forced {
             return;
         }
         let deadline = kill.deadline;
-        if !kill.terminated {
-            kill.terminated = true;
+        if !kill.asked {
+            kill.asked = true;
             self.output(Output::Signal {
                 task: task.clone(),
                 signal: Signal::Term,
@@ -250,13 +254,14 @@ impl Agent {
 
     /// The grace of a kill is over.
     pub(crate) fn kill_due(&mut self, task: &TaskKey) {
-        let running = self
-            .runtime
-            .get(task)
-            .is_some_and(|r| r.stage == Stage::Running && r.kill.is_some());
-        if !running {
+        let runtime = self.runtime.get_mut(task);
+        let Some(runtime) = runtime.filter(|r| r.stage == Stage::Running) else {
             return;
-        }
+        };
+        let Some(kill) = &mut runtime.kill else {
+            return;
+        };
+        kill.forced = true;
         self.output(Output::Signal {
             task: task.clone(),
             signal: Signal::Kill,
@@ -280,7 +285,7 @@ impl Agent {
                     // Signals that were asked for may have been lost with the connection.
                     let runtime = self.runtime.get_mut(&key).expect("each task has a runtime");
                     if let Some(kill) = &mut runtime.kill {
-                        kill.terminated = false;
+                        (kill.asked, kill.forced) = (false, false);
                     }
                     self.observe(&key, process);
                 }
@@ -393,7 +398,8 @@ impl Agent {
             runtime.kill = grace.map(|grace| Kill {
                 recorded: Ticket(0),
                 deadline: now + grace,
-                terminated: false,
+                asked: false,
+                forced: false,
             });
         }
         self.say_running(task, since);

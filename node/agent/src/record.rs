@@ -87,6 +87,22 @@ impl Record {
         postcard::to_allocvec(self).expect("a record is always encodable")
     }
 
+    /// Whether something waits for it to be on disk. What is not urgent may be written with the next
+    /// record that is, or a while later: should a crash lose it, a master says it again.
+    pub fn is_urgent(&self) -> bool {
+        match self {
+            Record::Durable { .. } => false,
+            Record::Booted(_)
+            | Record::Bound { .. }
+            | Record::Fenced(_)
+            | Record::Launched { .. }
+            | Record::Killed { .. }
+            | Record::Updated(_)
+            | Record::Forgotten { .. }
+            | Record::Standing { .. } => true,
+        }
+    }
+
     /// A record from its bytes.
     ///
     /// # Errors

@@ -34,6 +34,10 @@ pub struct Driver {
     /// The keeper's life in which the machine last heard of it.
     pub life: Option<Life>,
     pub root: bool,
+    /// Records that are not with the store yet, the last of them, and when they must be.
+    pub unwritten: Frames,
+    pub last: Ticket,
+    pub write_by: Option<tokio::time::Instant>,
 }
 
 /// What the loop listens to.
@@ -65,12 +69,7 @@ impl Driver {
             }
             self.show();
             let deadline = self.agent.next_deadline().map(|at| self.clock.at(at));
-            let alarm = async {
-                match deadline {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let write_by = self.write_by;
             tokio::select! {
                 event = ears.events.recv() => {
                     self.take(Input::Calendar(clock::calendar()));
@@ -87,13 +86,15 @@ impl Driver {
                     let masters = ears.masters.borrow_and_update().clone();
                     self.take(Input::Masters(masters));
                 }
-                () = alarm => {
+                () = until(deadline) => {
                     self.take(Input::Calendar(clock::calendar()));
                     self.take(Input::Wake);
                 }
+                () = until(write_by) => self.write(),
                 _ = sweep.tick() => self.sweep(),
                 () = ears.stop.wanted(), if !stopping => {
                     stopping = true;
+                    self.write();
                     let restarting = Some(shoal_agent::limits::RESTART_MAX);
                     self.take(Input::Shutdown { restarting });
                 }
@@ -148,8 +149,7 @@ impl Driver {
 
     /// Does everything that the machine wants.
     fn perform(&mut self) -> Result<Round, ExecutorError> {
-        let mut frames = Frames::default();
-        let mut last = Ticket::default();
+        let mut urgent = false;
         let mut round = Round::Again;
         while let Some(output) = self.agent.poll_output() {
             match output {
@@ -164,8 +164,9 @@ impl Driver {
                     }
                 }
                 Output::Checkpoint { ticket, record } => {
-                    frames.push(&record);
-                    last = ticket;
+                    self.unwritten.push(&record);
+                    self.last = ticket;
+                    urgent |= record.is_urgent();
                 }
                 Output::Spawn(spawn) => self.spawn(spawn),
                 Output::Signal { task, signal } => {
@@ -190,19 +191,25 @@ impl Driver {
                 Output::Stopped => round = Round::Stopped,
             }
         }
-        if !frames.is_empty() {
-            self.write(&mut frames, last);
+        if urgent || self.unwritten.is_long() {
+            self.write();
+        } else if !self.unwritten.is_empty() && self.write_by.is_none() {
+            self.write_by = Some(tokio::time::Instant::now() + limits::WRITE_LATE);
         }
         Ok(round)
     }
 
-    fn write(&mut self, frames: &mut Frames, last: Ticket) {
-        self.store.append(frames.take(), last);
+    fn write(&mut self) {
+        self.write_by = None;
+        if self.unwritten.is_empty() {
+            return;
+        }
+        self.store.append(self.unwritten.take(), self.last);
         if self.store.is_long() {
             for record in self.agent.image() {
-                frames.push(&record);
+                self.unwritten.push(&record);
             }
-            self.store.rewrite(frames.take(), last);
+            self.store.rewrite(self.unwritten.take(), self.last);
         }
     }
 
@@ -301,6 +308,14 @@ impl Driver {
             *old = status;
             changed
         });
+    }
+}
+
+/// Waits until then; for ever without a time.
+async fn until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -16,6 +16,8 @@ pub const ORDERS: usize = 64 * 1024;
 pub const FRAME_BYTES: usize = 4 * 1024 * 1024;
 /// The checkpoint log is written anew when it is longer than this and four times what it says. Ours.
 pub const LOG_BYTES: u64 = 8 * 1024 * 1024;
+/// How late a record is written that nothing waits for. Ours.
+pub const WRITE_LATE: Duration = Duration::from_secs(1);
 /// How soon a write to a full disk is tried again. Ours.
 pub const WRITE_AGAIN: Duration = Duration::from_secs(1);
 /// How soon the keeper's socket is tried again at first. Ours.

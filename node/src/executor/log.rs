@@ -178,6 +178,11 @@ impl Frames {
         self.bytes.is_empty()
     }
 
+    /// Whether there is so much that it should be written.
+    pub fn is_long(&self) -> bool {
+        self.bytes.len() >= limits::FRAME_BYTES
+    }
+
     /// The frames so far.
     pub fn take(&mut self) -> Vec<u8> {
         self.close();

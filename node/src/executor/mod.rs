@@ -162,6 +162,9 @@ impl Executor {
             status: show,
             life: None,
             root: rustix::process::getuid().is_root(),
+            unwritten: log::Frames::default(),
+            last: shoal_agent::Ticket::default(),
+            write_by: None,
         };
         let ears = drive::Ears {
             events: event_ears,
