@@ -11,6 +11,7 @@
 //! [`Quorum::next_deadline`] passes it steps [`Input::Wake`]. Outputs must be acted upon in order; the
 //! machine itself withholds what depends on the disk until [`Input::Persisted`].
 
+pub mod bootstrap;
 mod config;
 mod election;
 mod entry;

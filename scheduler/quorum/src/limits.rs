@@ -72,6 +72,8 @@ pub const HINT_RETRY: Duration = Duration::from_millis(50);
 pub const HINT_ATTEMPTS: u32 = 20;
 /// Founders of a cluster. Ours.
 pub const FOUNDERS: usize = 7;
+/// Bytes of a message between founders; a larger one is not decoded. Ours.
+pub const BOOTSTRAP_BYTES: usize = 1024;
 /// How often a founder repeats its promise to those who have not answered. Ours.
 pub const PROMISE_RETRY: Duration = Duration::from_millis(500);
 /// How long a founder waits before it says who is missing, and between two such reports. Ours.
