@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use shoal_api::limits::SESSION_MESSAGE_BYTES;
+
 /// Tasks that one agent holds, ended ones that are not forgotten included; a launch beyond it is
 /// DROPPED. Ours.
 pub const TASKS: usize = 20_000;
@@ -13,6 +15,9 @@ pub const UPDATES_PER_TASK: usize = 16;
 pub const TOMBSTONES: usize = 1_024;
 /// File pieces that are being read at one time; beyond it a read is refused. Ours.
 pub const READS: usize = 64;
+/// Bytes of the frameworks' own encodings in one hello; beyond it they are left out, as the ledger
+/// has them. Ours.
+pub const HELLO_RAW_BYTES: usize = SESSION_MESSAGE_BYTES / 2;
 
 /// Between TERM and KILL where neither the call nor the task says. Source: Mesos, command executor.
 pub const KILL_GRACE: Duration = Duration::from_secs(3);

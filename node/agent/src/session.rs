@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use shoal_api::session::{
     AgentMessage, FileError, FilePiece, FileRead, Hello, MasterMessage, SessionRefusal, TaskReport,
 };
-use shoal_api::{AgentId, ClusterId, Fence, HostPort, TaskKey, TaskState, limits as words};
+use shoal_api::task::Assignment;
+use shoal_api::{
+    AgentId, ClusterId, Fence, HostPort, TaskKey, TaskSpec, TaskState, limits as words,
+};
 
 use crate::limits;
 use crate::machine::{Agent, Keeper};
@@ -154,6 +158,7 @@ impl Agent {
         let keys: Vec<TaskKey> = self.book.tasks.keys().cloned().collect();
         let mut tasks = Vec::with_capacity(keys.len());
         let mut reported = Vec::new();
+        let mut raw_bytes = 0;
         for key in keys {
             let written = self.written_sequence(&key);
             let standing = &self.book.tasks[&key];
@@ -171,8 +176,14 @@ impl Agent {
             if let Some(last) = updates.last() {
                 reported.push((key, last.sequence));
             }
+            raw_bytes += standing.assignment.spec.raw.len();
+            let assignment = if raw_bytes <= limits::HELLO_RAW_BYTES {
+                Arc::clone(&standing.assignment)
+            } else {
+                without_raw(&standing.assignment)
+            };
             tasks.push(TaskReport {
-                assignment: Arc::clone(&standing.assignment),
+                assignment,
                 state,
                 updates,
             });
@@ -465,4 +476,15 @@ impl Agent {
             });
         }
     }
+}
+
+/// An assignment without what only its framework reads: it is needed for a row that the ledger lacks,
+/// and a hello must stay within its bound.
+fn without_raw(assignment: &Assignment) -> Arc<Assignment> {
+    let mut spec = TaskSpec::clone(&assignment.spec);
+    spec.raw = Bytes::new();
+    Arc::new(Assignment {
+        spec: Arc::new(spec),
+        ..assignment.clone()
+    })
 }

@@ -469,3 +469,48 @@ fn describe(spec: &Spec, error: &SpawnError, errors: &OwnedFd) -> Failure {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_process_whose_start_was_not_journaled_is_found_by_its_mark() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = format!("f/marked {}@1", std::process::id());
+        let mut process = Command::new("sleep")
+            .arg("1000")
+            .env(process::MARKER, &key)
+            .stdin(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let (mut journal, _) = Journal::open(&dir.path().join("journal")).unwrap();
+        let intended = |key: &str| Record::Intended { key: key.into() };
+        let records = vec![intended(&key), intended("f/never started@2")];
+        for record in &records {
+            journal.append(record).unwrap();
+        }
+        let table = Table::recover(journal, records).unwrap();
+        let found = table.get(&key).unwrap();
+        assert!(
+            matches!(found.state, State::Running { pid, .. } if pid == process.id()),
+            "{found:?}"
+        );
+        assert_eq!(table.adopted().count(), 1);
+        let never = table.get("f/never started@2").unwrap();
+        assert!(matches!(
+            never.state,
+            State::Ended {
+                end: End::Unknown,
+                ..
+            }
+        ));
+        table.signal(&key, Signal::KILL).unwrap();
+        process.wait().unwrap();
+        assert_eq!(table.signal(&key, Signal::KILL), Err(NotRunning));
+    }
+}

@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn finds_users_with_their_groups() {
-        let users = "root:x:0:0::/root:/bin/sh\nann:x:1000:100:Ann,,:/home/ann:/bin/sh\nbad:x:a\n";
+        let users = "root:x:0:0::/root:/bin/sh\nann:x:1000:100:Ann,,:/srv/ann:/bin/sh\nbad:x:a\n";
         let groups = "root:x:0:\nusers:x:100:ann\naudio:x:29:bob,ann\nvideo:x:44:annette\n";
         assert_eq!(
             parse("ann", users, groups),
