@@ -1,1 +1,19 @@
-//! shoal-disk
+//! A node's data directory: who it is, and, for a master, the Raft log and its snapshots.
+//!
+//! What lives here is durability: what was acknowledged is found again, what is damaged is refused and
+//! named. What deliberately does not: what entries mean (`shoal-quorum`, the ledger), and an agent's
+//! checkpoints and sandboxes (the executor keeps its own files).
+
+mod directory;
+mod file;
+pub mod limits;
+mod log;
+mod record;
+mod recovery;
+mod snapshot;
+mod writer;
+
+pub use directory::{DataDirectory, DirectoryError, Identity, Minted};
+pub use file::{Io, System, atomic_write};
+pub use recovery::{DamageError, recover};
+pub use writer::{Event, LogWriter};

@@ -1,0 +1,76 @@
+//! Files as the log needs them: one seam for faults, and one way to replace a small file.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// What the log asks of the kernel; faults attach here.
+pub trait Io: Send + Sync + std::fmt::Debug {
+    /// Reserves the first bytes of a file; they read as zeros until written.
+    ///
+    /// # Errors
+    /// As of `fallocate`.
+    fn allocate(&self, file: &File, bytes: u64) -> io::Result<()>;
+
+    /// Writes all of it at that offset.
+    ///
+    /// # Errors
+    /// As of `pwrite`.
+    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// As of `fdatasync`. After an error nothing may be assumed of the file.
+    fn sync(&self, file: &File) -> io::Result<()>;
+}
+
+/// The kernel.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct System;
+
+impl Io for System {
+    fn allocate(&self, file: &File, bytes: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+            // A file system without it writes its zeros when they are needed.
+            Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(bytes),
+            Err(error) => Err(error.into()),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        file.sync_data()
+    }
+}
+
+/// Replaces a file whole: a reader, and a crash, find the old content or the new.
+///
+/// # Errors
+/// The step that failed; the old content is still there.
+pub fn atomic_write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let temporary = path.with_extension("tmp");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    sync_folder(folder)
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// As of `fsync`.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,215 @@
+//! Snapshots, each in a file of its own: written aside, synced, then named.
+//!
+//! ```text
+//! magic 8 bytes | length u32 | crc32 u32 | head | { length u32 | crc32 u32 | chunk }* | 0 u32 | count u32
+//! ```
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes};
+use serde::{Deserialize, Serialize};
+use shoal_api::{Index, Term};
+use shoal_quorum::{Membership, Snapshot};
+
+use crate::file::{Io, sync_folder};
+use crate::limits::CHUNK_BYTES;
+use crate::recovery::DamageError;
+
+const MAGIC: &[u8; 8] = b"shoalsn1";
+const PREFIX: &str = "snapshot-";
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    index: Index,
+    term: Term,
+    membership: Membership,
+}
+
+fn path(folder: &Path, index: Index) -> PathBuf {
+    folder.join(format!("{PREFIX}{:016x}", index.0))
+}
+
+/// Writes a snapshot durably, then removes the older ones.
+pub(crate) fn save(io: &dyn Io, folder: &Path, snapshot: &Snapshot) -> io::Result<()> {
+    let target = path(folder, snapshot.index);
+    let temporary = target.with_extension("tmp");
+    let file = File::create(&temporary)?;
+    let head = Head {
+        index: snapshot.index,
+        term: snapshot.term,
+        membership: snapshot.membership.clone(),
+    };
+    let head = postcard::to_allocvec(&head).map_err(io::Error::other)?;
+    let mut offset = 0;
+    let mut put = |bytes: &[u8]| {
+        let at = offset;
+        offset += bytes.len() as u64;
+        io.write(&file, bytes, at)
+    };
+    put(MAGIC)?;
+    for piece in std::iter::once(head.as_slice()).chain(snapshot.chunks.iter().map(|c| &c[..])) {
+        assert!(
+            piece.len() <= CHUNK_BYTES,
+            "a snapshot's piece of {} bytes",
+            piece.len()
+        );
+        let mut frame = Vec::with_capacity(8);
+        frame.put_u32_le(u32::try_from(piece.len()).expect("the bound fits"));
+        frame.put_u32_le(crc32fast::hash(piece));
+        put(&frame)?;
+        put(piece)?;
+    }
+    let mut trailer = Vec::with_capacity(8);
+    trailer.put_u32_le(0);
+    trailer.put_u32_le(u32::try_from(snapshot.chunks.len()).map_err(io::Error::other)?);
+    put(&trailer)?;
+    io.sync(&file)?;
+    std::fs::rename(&temporary, &target)?;
+    sync_folder(folder)?;
+    for (index, older) in list(folder)? {
+        if index < snapshot.index {
+            std::fs::remove_file(older)?;
+        }
+    }
+    Ok(())
+}
+
+/// All snapshots, oldest first. What a crash left unfinished is removed.
+fn list(folder: &Path) -> io::Result<Vec<(Index, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let Some(number) = name.strip_prefix(PREFIX) else {
+            continue;
+        };
+        if let Ok(index) = u64::from_str_radix(number, 16) {
+            found.push((Index(index), path));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Removes what a crash left unfinished.
+pub(crate) fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "tmp") {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The newest snapshot.
+pub(crate) fn load(folder: &Path) -> Result<Option<Snapshot>, DamageError> {
+    let listed = list(folder).map_err(|error| DamageError::io("list", folder, error))?;
+    let Some((_, path)) = listed.last() else {
+        return Ok(None);
+    };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .map_err(|error| DamageError::io("read", path, error))?;
+    let bytes = Bytes::from(bytes);
+    parse(&bytes)
+        .map(Some)
+        .map_err(|offset| DamageError::Damaged {
+            path: path.clone(),
+            offset: offset as u64,
+        })
+}
+
+/// Reads a snapshot, or says where it is damaged.
+fn parse(bytes: &Bytes) -> Result<Snapshot, usize> {
+    if bytes.get(..8) != Some(MAGIC.as_slice()) {
+        return Err(0);
+    }
+    let number = |at: usize| -> Result<usize, usize> {
+        let four = bytes.get(at..at + 4).ok_or(at)?;
+        Ok(u32::from_le_bytes(four.try_into().expect("four bytes")) as usize)
+    };
+    let mut at = 8;
+    let mut pieces = Vec::new();
+    loop {
+        let length = number(at)?;
+        let check = number(at + 4)?;
+        // A piece is never empty: the trailer is what begins with zero.
+        if length == 0 && !pieces.is_empty() {
+            if check != pieces.len() - 1 || at + 8 != bytes.len() {
+                return Err(at);
+            }
+            break;
+        }
+        let end = at + 8 + length;
+        let piece = bytes.get(at + 8..end).ok_or(at)?;
+        if crc32fast::hash(piece) as usize != check {
+            return Err(at);
+        }
+        pieces.push(bytes.slice(at + 8..end));
+        at = end;
+    }
+    let head: Head = postcard::from_bytes(&pieces.remove(0)).map_err(|_| 8_usize)?;
+    let Head {
+        index,
+        term,
+        membership,
+    } = head;
+    Ok(Snapshot {
+        index,
+        term,
+        membership,
+        chunks: Arc::from(pieces),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use shoal_api::RaftId;
+
+    use super::*;
+    use crate::file::System;
+
+    fn sample(index: u64) -> Snapshot {
+        Snapshot {
+            index: Index(index),
+            term: Term(2),
+            membership: Membership::of(&[RaftId(1), RaftId(2)]),
+            chunks: Arc::new([Bytes::from_static(b"first"), Bytes::from_static(b"second")]),
+        }
+    }
+
+    #[test]
+    fn the_newest_is_found_and_the_older_are_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(load(folder.path()).unwrap(), None);
+        save(&System, folder.path(), &sample(3)).unwrap();
+        save(&System, folder.path(), &sample(9)).unwrap();
+        assert_eq!(load(folder.path()).unwrap(), Some(sample(9)));
+        assert_eq!(list(folder.path()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        save(&System, folder.path(), &sample(3)).unwrap();
+        let good = std::fs::read(path(folder.path(), Index(3))).unwrap();
+        for at in 0..good.len() {
+            assert!(
+                parse(&Bytes::copy_from_slice(&good[..at])).is_err(),
+                "cut at {at}"
+            );
+            let mut bad = good.clone();
+            bad[at] ^= 4;
+            assert!(parse(&bad.into()).is_err(), "byte {at}");
+        }
+        assert!(parse(&good.into()).is_ok());
+    }
+}
