@@ -25,9 +25,11 @@ impl Formats {
             .into_iter()
             .find(|codec| name == codec.media_type() && self.serves(*codec))
             .ok_or(Refusal::ContentType {
-                expected: match self {
-                    Formats::JsonOnly => "application/json",
-                    Formats::Both => "application/json or application/x-protobuf",
+                // Mesos' own words, unless they would ask for what was just refused.
+                expected: if name == Codec::Protobuf.media_type() {
+                    "application/json; protobuf is not supported yet"
+                } else {
+                    "application/json or application/x-protobuf"
                 },
             })
     }
@@ -41,9 +43,10 @@ impl Formats {
             .into_iter()
             .find(|codec| self.serves(*codec) && allows(accept, codec.media_type()))
             .ok_or(Refusal::Accept {
-                expected: match self {
-                    Formats::JsonOnly => "'application/json'",
-                    Formats::Both => "'application/x-protobuf' or 'application/json'",
+                expected: if allows(accept, Codec::Protobuf.media_type()) {
+                    "'application/json'; protobuf is not supported yet"
+                } else {
+                    "'application/x-protobuf' or 'application/json'"
                 },
             })
     }

@@ -25,7 +25,8 @@ const NOT_SERVED: [&str; 11] = [
 #[test]
 fn the_answers_are_those_of_mesos() {
     for exchange in exchanges() {
-        let (status, text) = answer(&exchange);
+        let (status, text) = answer(&exchange, Formats::JsonOnly);
+        assert_eq!(answer(&exchange, Formats::Both), (status, text.clone()));
         if NOT_SERVED.contains(&exchange.name.as_str()) {
             assert_eq!(status, 501, "{}: {text}", exchange.name);
             continue;
@@ -40,7 +41,7 @@ fn the_answers_are_those_of_mesos() {
 }
 
 /// What a master would answer; the ledger's part is played from the recordings.
-fn answer(exchange: &Exchange) -> (u16, String) {
+fn answer(exchange: &Exchange, formats: Formats) -> (u16, String) {
     let head = Head {
         method: &exchange.method,
         content_type: exchange.content_type.as_deref(),
@@ -48,7 +49,7 @@ fn answer(exchange: &Exchange) -> (u16, String) {
         stream: exchange.stream.as_deref(),
         principal: None,
     };
-    let request = match receive(&head, exchange.body.as_bytes(), Formats::Both) {
+    let request = match receive(&head, exchange.body.as_bytes(), formats) {
         Ok(request) => request,
         Err(refusal) => return (refusal.status(), refusal.to_string()),
     };
@@ -96,6 +97,20 @@ fn protobuf_is_refused_where_only_json_is_served() {
     };
     let refusal = receive(&head, b"", Formats::JsonOnly).unwrap_err();
     assert_eq!(refusal.status(), 415);
+    assert!(
+        refusal
+            .to_string()
+            .contains("protobuf is not supported yet"),
+        "{refusal}"
+    );
+    let wanted = Formats::JsonOnly
+        .of_answer(Some("application/x-protobuf"))
+        .unwrap_err();
+    assert_eq!(wanted.status(), 406);
+    assert!(
+        wanted.to_string().contains("protobuf is not supported yet"),
+        "{wanted}"
+    );
 }
 
 #[test]
