@@ -10,19 +10,18 @@ use shoal_api::{HostPort, TaskKey};
 use shoal_keeper::protocol::Request;
 use tokio::sync::{mpsc, watch};
 
-use super::clock::{self, Clock};
 use super::keeper::{self, KeeperNews, Life, Order};
 use super::log::Frames;
 use super::sandbox::Sandboxes;
 use super::store::{Store, StoreEvent};
 use super::wire::Wires;
 use super::{ExecutorError, Status, command, limits};
+use crate::clock;
 use crate::stop::Stop;
 
 /// Everything that the loop holds.
 pub struct Driver {
     pub agent: Agent,
-    pub clock: Clock,
     pub wires: Wires,
     pub store: Store,
     pub orders: mpsc::Sender<Order>,
@@ -68,7 +67,11 @@ impl Driver {
                 break;
             }
             self.show();
-            let deadline = self.agent.next_deadline().map(|at| self.clock.at(at));
+            let now = tokio::time::Instant::now();
+            let deadline = self
+                .agent
+                .next_deadline()
+                .map(|at| now + at.since(clock::now()).min(limits::SWEEP));
             let write_by = self.write_by;
             tokio::select! {
                 event = ears.events.recv() => {
@@ -105,7 +108,7 @@ impl Driver {
     }
 
     fn take(&mut self, input: Input) {
-        self.agent.step(self.clock.now(), input);
+        self.agent.step(clock::now(), input);
     }
 
     /// Takes what else has happened by now, so that it shares one sync and one write.
@@ -186,7 +189,12 @@ impl Driver {
                     read,
                     complete,
                 } => self.read_file(connection, read, complete),
-                Output::Session(change) => report(&change),
+                Output::Session(change) => {
+                    if let SessionChange::Opened { cluster, .. } = &change {
+                        self.wires.belongs_to(*cluster);
+                    }
+                    report(&change);
+                }
                 Output::Fatal(refusal) => return Err(ExecutorError::Refused(refusal)),
                 Output::Stopped => round = Round::Stopped,
             }

@@ -306,7 +306,7 @@ pub fn not_started(task: TaskKey, why: &str) -> KeeperEvent {
         task,
         process: Process::NotStarted {
             failure: Failure::Setup(Arc::from(why)),
-            at: super::clock::calendar(),
+            at: crate::clock::calendar(),
         },
     })
 }

@@ -4,7 +4,6 @@
 //! keeper as a child process. What deliberately does not: any decision about a task or a session;
 //! those are `shoal_agent`'s, which this only obeys.
 
-mod clock;
 mod command;
 mod drive;
 mod keeper;
@@ -31,6 +30,7 @@ use tokio::task::JoinHandle;
 pub use keeper::KeeperProgram;
 pub use log::LogError;
 
+use crate::clock;
 use crate::peer::Identity;
 use crate::stop::Stop;
 
@@ -135,7 +135,6 @@ impl Executor {
 
         let (store_events, store_ears) = mpsc::channel(limits::EVENTS);
         let (store, records) = store::Store::start(&data.join("checkpoint"), store_events)?;
-        let clock = clock::Clock::start();
         let http = config.info.http.clone();
         let machine = Config {
             info: config.info,
@@ -143,7 +142,7 @@ impl Executor {
             boot: shoal_agent::BootId(boot.0),
             seed: config.seed,
         };
-        let agent = Agent::new(clock.now(), machine, &Recovered { records })?;
+        let agent = Agent::new(clock::now(), machine, &Recovered { records })?;
 
         let (events, event_ears) = mpsc::channel(limits::EVENTS);
         let (orders, order_ears) = mpsc::channel(limits::ORDERS);
@@ -152,7 +151,6 @@ impl Executor {
         let (show, status) = watch::channel(Status::default());
         let driver = drive::Driver {
             agent,
-            clock,
             wires: wire::Wires::new(config.identity, events.clone()),
             store,
             orders,

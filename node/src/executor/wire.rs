@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use shoal_agent::{ConnectionId, Input};
 use shoal_api::session::{AgentMessage, MasterMessage};
-use shoal_api::{HostPort, limits as words};
+use shoal_api::{ClusterId, HostPort, limits as words};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -31,6 +31,12 @@ impl Wires {
             writers: BTreeMap::new(),
             tasks: JoinSet::new(),
         }
+    }
+
+    /// This node is part of that cluster, and says so from here on.
+    pub fn belongs_to(&self, cluster: ClusterId) {
+        // Set once; the agent machine stays with the first cluster that took it.
+        let _known = self.me.cluster.set(cluster);
     }
 
     /// Opens a connection.
