@@ -52,6 +52,8 @@ pub struct NodeConfig {
     pub cluster: String,
     /// Whether to end when standard input does.
     pub lifeline: bool,
+    /// Whether strangers may reach it.
+    pub insecure: bool,
 }
 
 impl NodeConfig {
@@ -111,6 +113,7 @@ impl NodeConfig {
             attributes: attributes(flags.attributes.as_deref().unwrap_or_default())?,
             cluster: flags.cluster,
             lifeline: flags.lifeline,
+            insecure: flags.insecure,
         })
     }
 }

@@ -5,12 +5,22 @@
 //! does not: any rule of the ledger, the quorum, the gossip or the agent; those are pure crates.
 
 pub mod api;
+pub mod authorize;
+pub mod bench;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod dev;
+pub mod drive;
+pub mod entropy;
+pub mod executor;
+pub mod gossip;
 pub mod limits;
 pub mod machine;
+pub mod masters;
 pub mod metrics;
 pub mod node;
+pub mod peer;
 pub mod roles;
 pub mod stop;
+pub mod tags;

@@ -25,8 +25,10 @@ pub const HTTP_BODY: Duration = Duration::from_secs(20);
 pub const HTTP_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// How long a request may wait for its answer. Longer: 503.
 pub const HTTP_REQUEST: Duration = Duration::from_secs(30);
-/// Pieces that wait for the client of one stream. Full: the stream is closed.
-pub const HTTP_STREAM_PIECES: usize = 1024;
+/// Pieces that wait for the client of one stream. Full: its notices wait.
+pub const HTTP_STREAM_PIECES: usize = 16;
+/// Notices that wait for one framework. Full: its stream is closed.
+pub const STREAM_NOTICES: usize = 4096;
 
 const _: () = assert!(CLIENT_READ.as_secs() > HTTP_REQUEST.as_secs());
 const _: () = assert!(HTTP_BODY.as_secs() < HTTP_HEAD.as_secs());
@@ -76,3 +78,22 @@ pub const PEER_UNREAD: Duration = Duration::from_secs(15);
 
 const _: () = assert!(PEER_FRAME_BYTES > shoal_api::limits::SESSION_MESSAGE_BYTES);
 const _: () = assert!(PEER_HANDSHAKE_BYTES < PEER_FRAME_BYTES);
+
+/// Things that wait for the master's machine. Full: whoever brings more waits.
+pub const MACHINE_QUEUE: usize = 16 * 1024;
+/// Things that the machine takes at once, besides the replies of the disk.
+pub const MACHINE_BATCH: usize = 2048;
+/// How long the machine sleeps at most.
+pub const MACHINE_SLEEP: Duration = Duration::from_secs(1);
+/// Orders that wait for the disk. Full: the machine waits.
+pub const DISK_ORDERS: usize = 256;
+/// Those that forward commands without being masters. More: not answered.
+pub const GUESTS: usize = 16;
+
+/// Broken links that wait to be told. Full: not told, the silence is noticed.
+pub const PEER_EVENTS: usize = 64;
+/// How long each part of a node may take to end in good order.
+pub const NODE_END: Duration = Duration::from_secs(4);
+/// How long another living node may have this node's name before this one gives up: longer than
+/// the gossip needs to see that the holder has failed.
+pub const NAME_PATIENCE: Duration = Duration::from_secs(30);

@@ -3,16 +3,27 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use shoal_api::member::Member;
+use shoal_api::{AgentInfo, Dice, RaftId};
+use shoal_disk::{DataDirectory, Minted};
+use shoal_membership::{Config as GossipConfig, Label, Profile};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::api::board::Board;
 use crate::api::route::Door;
 use crate::api::{Api, server};
+use crate::authorize::Policy;
 use crate::cli::{Exit, Failure};
 use crate::config::NodeConfig;
-use crate::stop::Stop;
+use crate::drive::{self, MasterParts};
+use crate::executor::{Executor, ExecutorConfig, ExecutorError, KeeperProgram};
+use crate::gossip::{self, End, Gossip, Standing};
+use crate::peer::Identity;
+use crate::stop::{self, Stop, Stopper};
+use crate::{entropy, limits, masters, tags};
 
 /// The runtime of a node: its threads do IO only, the machines have threads of their own.
 ///
@@ -31,28 +42,338 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 ///
 /// # Errors
 /// What keeps it from running.
-pub async fn run(
+pub async fn run(config: NodeConfig, lifeline: Option<OwnedFd>, stop: Stop) -> Result<(), Failure> {
+    let mut node = Node::open(config).await?;
+    let outcome = node.live(lifeline, stop).await;
+    node.close().await;
+    outcome
+}
+
+/// A node whose listeners are open.
+struct Node {
     config: NodeConfig,
-    lifeline: Option<OwnedFd>,
-    mut stop: Stop,
-) -> Result<(), Failure> {
-    crate::metrics::registry();
-    let board = Arc::new(Board::default());
-    let http = bind("--http", config.http.bind).await?;
-    let api = Arc::new(Api::new(Arc::clone(&board)));
-    tokio::spawn(server::serve(
-        http,
-        Door::Node,
-        Arc::clone(&api),
-        stop.clone(),
-    ));
-    if config.roles.agent {
-        let agent_http = bind("--agent-http", config.agent_http.bind).await?;
-        tokio::spawn(server::serve(agent_http, Door::Agent, api, stop.clone()));
+    data: DataDirectory,
+    me: Identity,
+    dice: Dice,
+    api: Arc<Api>,
+    gossip: Gossip,
+    changes: Option<tokio::sync::mpsc::Receiver<gossip::Change>>,
+    peer: Option<TcpListener>,
+    /// Ends the listeners, after everything else.
+    listeners: Stopper,
+    /// Ends the agent.
+    agent: Option<(Executor, Stopper)>,
+}
+
+impl Node {
+    async fn open(config: NodeConfig) -> Result<Node, Failure> {
+        crate::metrics::registry();
+        let data = DataDirectory::open(&config.data, mint).map_err(|error| refused(&error))?;
+        let seed = entropy::draw().map_err(|error| refused(&error))?;
+        let dice = Dice::new((seed >> 64) as u64 ^ seed as u64);
+        let me = introduce(&config, &data);
+        let socket = gossip::bind(config.gossip);
+        let socket = socket.map_err(|error| cannot_listen("--gossip", config.gossip, &error))?;
+        let peer = match config.roles.master {
+            true => Some(bind("--peer", config.peer.bind).await?),
+            false => None,
+        };
+        let http = bind("--http", config.http.bind).await?;
+        let agent_http = match config.roles.agent {
+            true => Some(bind("--agent-http", config.agent_http.bind).await?),
+            false => None,
+        };
+        let running = gossip::start(socket, gossip_config(&config, &data, &me, &dice)?);
+        let running = running.map_err(|error| refused(&error))?;
+        let board = Arc::new(Board::new(config.http.advertise.clone()));
+        let api = Arc::new(Api::new(board, policy(&config)));
+        let (listeners, stopped) = stop::pair();
+        tokio::spawn(server::serve(
+            http,
+            Door::Node,
+            Arc::clone(&api),
+            stopped.clone(),
+        ));
+        if let Some(listener) = agent_http {
+            tokio::spawn(server::serve(
+                listener,
+                Door::Agent,
+                Arc::clone(&api),
+                stopped,
+            ));
+        }
+        tokio::spawn(show_members(
+            running.gossip.watch_members(),
+            Arc::clone(&api),
+        ));
+        let joined = running.gossip.join(config.join.clone()).await;
+        joined.map_err(|error| refused(&error))?;
+        tracing::info!(name = %config.name, id = %me.node, generation = me.generation.0,
+            roles = %config.roles, "node started");
+        Ok(Node {
+            config,
+            data,
+            me,
+            dice,
+            api,
+            gossip: running.gossip,
+            changes: Some(running.changes),
+            peer,
+            listeners,
+            agent: None,
+        })
     }
-    stop.wanted().await;
-    drop(lifeline);
-    Ok(())
+
+    /// Runs agent and master until the end is wanted, or one of them cannot go on.
+    async fn live(&mut self, lifeline: Option<OwnedFd>, mut stop: Stop) -> Result<(), Failure> {
+        if self.config.roles.agent {
+            self.start_agent(lifeline)?;
+        }
+        let over = gossip_over(self.gossip.watch_standing());
+        let mut agent = self.agent.take();
+        let changes = self.changes.take().expect("a node lives once");
+        let (master_stopper, master_stop) = stop::pair();
+        let peer = self.peer.take();
+        let is_master = peer.is_some();
+        let mut master_ended = !is_master;
+        let master = async {
+            match peer {
+                Some(peer) => self.live_as_master(peer, changes, master_stop).await,
+                None => {
+                    drain(changes).await;
+                    std::future::pending().await
+                }
+            }
+        };
+        tokio::pin!(master);
+        let outcome = tokio::select! {
+            failure = over => Err(failure),
+            result = ended(&mut agent) => {
+                agent = None;
+                result.map_err(|error| refused(&error))
+            }
+            result = &mut master => {
+                master_ended = true;
+                result
+            }
+            () = stop.wanted() => Ok(()),
+        };
+        // The agent first, so that the master here still hears that it will be back.
+        if let Some((agent, stopper)) = &mut agent {
+            stopper.stop();
+            let ended = tokio::time::timeout(limits::NODE_END, agent.ended()).await;
+            if !matches!(ended, Ok(Ok(()))) {
+                tracing::warn!(?ended, "the agent did not end in good order");
+            }
+        }
+        master_stopper.stop();
+        match master_ended {
+            true => outcome,
+            false => outcome.and(master.await),
+        }
+    }
+
+    /// Finds or founds the cluster, then runs the master until the end is wanted.
+    async fn live_as_master(
+        &mut self,
+        peer: TcpListener,
+        changes: tokio::sync::mpsc::Receiver<gossip::Change>,
+        mut stop: Stop,
+    ) -> Result<(), Failure> {
+        let found = tokio::select! {
+            found = drive::found(&self.config, &self.me, &self.data, &self.gossip) => found?,
+            () = stop.wanted() => return Ok(()),
+        };
+        let cluster = found.cluster;
+        // Set once; a second value would be another cluster's, which the data refuses.
+        let _known = self.me.cluster.set(cluster);
+        let parts = MasterParts {
+            config: &self.config,
+            me: &self.me,
+            seed: self.dice.child("master").next_u64(),
+            found,
+            data: &mut self.data,
+            board: Arc::clone(&self.api.board),
+            policy: self.api.policy,
+            peer,
+            changes,
+            gossip: self.gossip.clone(),
+        };
+        let running = drive::start(parts)?;
+        if self.api.master.set(running.mailbox.clone()).is_err() {
+            unreachable!("a node has one master");
+        }
+        let tags = tags::of(&self.config, self.me.raft, Some(cluster));
+        let tags = tags.map_err(|error| refused(&error))?;
+        self.gossip
+            .set_tags(tags)
+            .await
+            .map_err(|error| refused(&error))?;
+        running.until_stopped(&self.config.data, stop).await
+    }
+
+    fn start_agent(&mut self, lifeline: Option<OwnedFd>) -> Result<(), Failure> {
+        let program = std::env::current_exe().map_err(|error| refused(&error))?;
+        let (stopper, stopped) = stop::pair();
+        let config = ExecutorConfig {
+            data: self.data.agent(),
+            info: AgentInfo {
+                node: self.me.node,
+                name: self.config.name.clone(),
+                http: self.config.agent_http.advertise.clone(),
+                resources: self.config.resources.clone(),
+                attributes: self.config.attributes.clone(),
+                version: Arc::from(crate::api::MESOS_VERSION),
+            },
+            generation: self.me.generation,
+            seed: self.dice.child("agent").next_u64(),
+            identity: self.me.clone(),
+            keeper: KeeperProgram {
+                program,
+                arguments: vec!["keeper".into()],
+                lifeline,
+            },
+        };
+        let masters = masters::watch(self.gossip.watch_members(), self.me.node);
+        let agent = Executor::start(config, masters, stopped);
+        let agent = agent.map_err(|error| refused(&error))?;
+        self.agent = Some((agent, stopper));
+        Ok(())
+    }
+
+    /// Leaves the gossip, then closes the listeners.
+    async fn close(self) {
+        if tokio::time::timeout(limits::NODE_END, self.gossip.leave())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the gossip did not end in good order");
+        }
+        self.listeners.stop();
+        tracing::info!(name = %self.config.name, "node stopped");
+    }
+}
+
+/// Waits for the end of the agent; for ever without one.
+async fn ended(agent: &mut Option<(Executor, Stopper)>) -> Result<(), ExecutorError> {
+    match agent {
+        Some((agent, _)) => agent.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn mint() -> io::Result<Minted> {
+    let node = shoal_api::NodeId(entropy::draw()?);
+    // Zero is no id, and one in so many starts would draw it.
+    let raft = RaftId((entropy::draw()? as u64).max(1));
+    Ok(Minted { node, raft })
+}
+
+fn introduce(config: &NodeConfig, data: &DataDirectory) -> Identity {
+    let identity = data.identity();
+    let cluster = OnceLock::new();
+    if let Some(known) = identity.cluster {
+        cluster.set(known).expect("a new cell is empty");
+    }
+    Identity {
+        node: identity.node,
+        generation: identity.generation,
+        raft: config.roles.master.then_some(identity.raft),
+        roles: config.roles,
+        name: config.name.clone(),
+        cluster: Arc::new(cluster),
+    }
+}
+
+fn gossip_config(
+    config: &NodeConfig,
+    data: &DataDirectory,
+    me: &Identity,
+    dice: &Dice,
+) -> Result<GossipConfig, Failure> {
+    let label = Label::new(&config.cluster).map_err(|error| usage("--cluster", &error))?;
+    let seed = dice.child("gossip").next_u64();
+    let mut gossip = GossipConfig::new(
+        me.node,
+        me.generation,
+        config.name.clone(),
+        label,
+        config.gossip_advertise,
+        seed,
+    );
+    let tags = tags::of(config, me.raft, data.identity().cluster);
+    gossip.tags = tags.map_err(|error| usage("the tags", &error))?;
+    if config.gossip.ip().is_loopback() {
+        gossip.profile = Profile::Local;
+    }
+    Ok(gossip)
+}
+
+fn policy(config: &NodeConfig) -> Policy {
+    match config.insecure {
+        true => {
+            tracing::warn!("listening without authentication: whoever reaches this node rules it");
+            Policy::Insecure
+        }
+        false => Policy::Loopback,
+    }
+}
+
+/// Waits until this node may not gossip any more.
+async fn gossip_over(mut standing: watch::Receiver<Standing>) -> Failure {
+    loop {
+        let seen = standing.borrow_and_update().clone();
+        match seen {
+            Standing::Running => {}
+            Standing::NameRefused { ref name, holder } => {
+                let told = format!("another living node, {holder}, has the name {name}");
+                let changed = tokio::time::timeout(limits::NAME_PATIENCE, standing.changed()).await;
+                match changed {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(_)) | Err(_) => {
+                        return Failure::new(Exit::Failed, told, "choose another by --name");
+                    }
+                }
+            }
+            Standing::Ended(End::Superseded { by }) => {
+                return Failure::new(
+                    Exit::Failed,
+                    format!("another process runs as this node, in its life {by}"),
+                    "two processes must not share a data folder or a copy of one",
+                );
+            }
+            Standing::Ended(End::Left | End::Abandoned) => {
+                return Failure::new(Exit::Failed, "the gossip ended", "");
+            }
+        }
+        if standing.changed().await.is_err() {
+            return Failure::new(Exit::Failed, "the gossip ended", "");
+        }
+    }
+}
+
+/// Keeps the board's list of members equal to the gossip's.
+async fn show_members(mut members: watch::Receiver<Arc<[Member]>>, api: Arc<Api>) {
+    loop {
+        let list = Arc::clone(&members.borrow_and_update());
+        api.board.set_members(list);
+        if members.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A node without a master has no use for single changes.
+async fn drain(mut changes: tokio::sync::mpsc::Receiver<gossip::Change>) {
+    while changes.recv().await.is_some() {}
+}
+
+fn refused(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Failed, error.to_string(), "")
+}
+
+fn usage(what: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Usage, format!("{what}: {error}"), "")
 }
 
 async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -62,7 +383,7 @@ async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
 }
 
 /// The failure of a listener, with what to do.
-pub fn cannot_listen(flag: &str, address: SocketAddr, error: &io::Error) -> Failure {
+fn cannot_listen(flag: &str, address: SocketAddr, error: &io::Error) -> Failure {
     Failure::new(
         Exit::Failed,
         format!("cannot listen on {address}: {error}"),

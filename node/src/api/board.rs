@@ -2,15 +2,43 @@
 
 use std::sync::{Arc, RwLock};
 
+use shoal_api::Timestamp;
+use shoal_api::agent::HostPort;
 use shoal_api::member::Member;
+use shoal_master::{Leadership, MasterInfo};
 
 /// The board. Written by the drives, read by anybody; each reading is of one moment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Board {
+    http: HostPort,
+    started: Timestamp,
     members: RwLock<Arc<[Member]>>,
+    masters: RwLock<Arc<[MasterInfo]>>,
+    leadership: RwLock<Option<Leadership>>,
 }
 
 impl Board {
+    /// An empty board of a node whose API is there.
+    pub fn new(http: HostPort) -> Board {
+        Board {
+            http,
+            started: crate::clock::calendar(),
+            members: RwLock::default(),
+            masters: RwLock::default(),
+            leadership: RwLock::default(),
+        }
+    }
+
+    /// Where this node's API is, as others reach it.
+    pub fn http(&self) -> HostPort {
+        self.http.clone()
+    }
+
+    /// When this node started.
+    pub fn started(&self) -> Timestamp {
+        self.started
+    }
+
     /// All members, in the gossip's order.
     pub fn members(&self) -> Arc<[Member]> {
         Arc::clone(
@@ -27,5 +55,39 @@ impl Board {
             .members
             .write()
             .expect("a writer of the board never panics") = members;
+    }
+
+    /// The masters that the ledger knows.
+    pub fn masters(&self) -> Arc<[MasterInfo]> {
+        Arc::clone(
+            &self
+                .masters
+                .read()
+                .expect("a writer of the board never panics"),
+        )
+    }
+
+    /// Puts a new list of masters up.
+    pub fn set_masters(&self, masters: Arc<[MasterInfo]>) {
+        *self
+            .masters
+            .write()
+            .expect("a writer of the board never panics") = masters;
+    }
+
+    /// Who leads, as the master on this node knows it; `None` on a node without one.
+    pub fn leadership(&self) -> Option<Leadership> {
+        self.leadership
+            .read()
+            .expect("a writer of the board never panics")
+            .clone()
+    }
+
+    /// Puts up who leads.
+    pub fn set_leadership(&self, leadership: Option<Leadership>) {
+        *self
+            .leadership
+            .write()
+            .expect("a writer of the board never panics") = leadership;
     }
 }

@@ -6,14 +6,21 @@ pub mod body;
 mod counters;
 pub mod reply;
 pub mod route;
+mod scheduler;
 pub mod server;
+mod shoal;
+mod state;
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 
+use crate::authorize::{Action, Caller, Object, Policy};
+use crate::drive::mailbox::Mailbox;
+pub use basics::MESOS_VERSION;
 use board::Board;
 use reply::Reply;
 use route::{Door, Endpoint};
@@ -23,47 +30,81 @@ use route::{Door, Endpoint};
 pub struct Api {
     /// What the machines last said.
     pub board: Arc<Board>,
+    /// Who may do what.
+    pub policy: Policy,
+    /// The master of this node, from its start on.
+    pub master: OnceLock<Mailbox>,
     counters: counters::Counters,
 }
 
 impl Api {
-    /// For one node.
-    pub fn new(board: Arc<Board>) -> Api {
+    /// For one node, whose master, if it is one, has not started.
+    pub fn new(board: Arc<Board>, policy: Policy) -> Api {
         Api {
             board,
+            policy,
+            master: OnceLock::new(),
             counters: counters::Counters::new(),
         }
     }
 }
 
 /// Answers one request.
-pub async fn handle(api: Arc<Api>, door: Door, request: Request<Incoming>) -> Reply {
+pub async fn handle(
+    api: Arc<Api>,
+    door: Door,
+    from: SocketAddr,
+    request: Request<Incoming>,
+) -> Reply {
     let started = Instant::now();
     let endpoint = route::route(door, request.uri().path());
     let label = endpoint.as_ref().map_or("none", Endpoint::label);
+    let caller = Caller {
+        principal: None,
+        from,
+    };
     let reply = match endpoint {
-        Some(endpoint) => answer(&api, endpoint, request).await,
+        Some(endpoint) => answer(&api, &caller, endpoint, request).await,
         None => not_found(request.uri().path()),
     };
     api.counters.count(label, reply.status(), started.elapsed());
     reply
 }
 
-async fn answer(api: &Arc<Api>, endpoint: Endpoint, request: Request<Incoming>) -> Reply {
+async fn answer(
+    api: &Arc<Api>,
+    caller: &Caller,
+    endpoint: Endpoint,
+    request: Request<Incoming>,
+) -> Reply {
     let read = request.method() == Method::GET || request.method() == Method::HEAD;
+    let master = api.master.get();
     match endpoint {
         Endpoint::Health => basics::health(),
         Endpoint::Version => basics::version(),
-        Endpoint::Page | Endpoint::Metrics | Endpoint::Members if !read => {
+        Endpoint::Page | Endpoint::Metrics | Endpoint::Members | Endpoint::Leader if !read => {
             reply::method_not_allowed("GET")
         }
         Endpoint::Page => basics::page(),
         Endpoint::Metrics => basics::metrics(request.headers()),
         Endpoint::Members => basics::members(api, request.uri().query()),
-        Endpoint::Redirect
-        | Endpoint::Scheduler
-        | Endpoint::State
-        | Endpoint::Leader
+        Endpoint::Scheduler | Endpoint::State | Endpoint::Redirect => {
+            let Some(master) = master else {
+                let why = "This node is no master of a running cluster";
+                return reply::text(StatusCode::SERVICE_UNAVAILABLE, why);
+            };
+            let (action, object) = (Action::Call, Object::Cluster);
+            if let Err(denied) = api.policy.authorize(caller, action, &object) {
+                return reply::text(StatusCode::FORBIDDEN, denied.to_string());
+            }
+            match endpoint {
+                Endpoint::Scheduler => scheduler::call(api, master, request).await,
+                Endpoint::Redirect => state::redirect(api),
+                _ => state::state(api, master).await,
+            }
+        }
+        Endpoint::Leader if master.is_some() => shoal::leader(api),
+        Endpoint::Leader
         | Endpoint::Agents
         | Endpoint::Frameworks
         | Endpoint::Tasks
@@ -75,17 +116,21 @@ async fn answer(api: &Arc<Api>, endpoint: Endpoint, request: Request<Incoming>) 
         | Endpoint::RunKill(_)
         | Endpoint::Quorum
         | Endpoint::QuorumRemove
-        | Endpoint::QuorumTransfer => no_master(),
+        | Endpoint::QuorumTransfer => match master {
+            Some(master) => shoal::answer(api, master, caller, endpoint, request).await,
+            None => no_master(),
+        },
     }
 }
 
 fn no_master() -> Reply {
-    reply::problem(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "this node is no master",
-        "",
-        "ask a master: /shoal/v1/members lists them with their roles and addresses",
-    )
+    let document = serde_json::json!({
+        "error": "this node is no master of a running cluster",
+        "detail": "",
+        "hint": "ask a master: /shoal/v1/members lists them with their roles and addresses",
+        "unchanged": true,
+    });
+    reply::json(StatusCode::SERVICE_UNAVAILABLE, &document)
 }
 
 fn not_found(path: &str) -> Reply {

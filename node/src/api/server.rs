@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::stop::Stop;
 ///
 /// # Errors
 /// The address is taken or not of this machine.
-pub async fn bind(address: std::net::SocketAddr) -> io::Result<TcpListener> {
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
@@ -33,9 +34,9 @@ pub async fn serve(listener: TcpListener, door: Door, api: Arc<Api>, mut stop: S
     loop {
         let permit = Arc::clone(&room).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
-        let stream = tokio::select! {
+        let (stream, from) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of descriptors, most likely: what is open has to end first.
                     tracing::warn!(%error, "cannot accept an http connection");
@@ -48,7 +49,7 @@ pub async fn serve(listener: TcpListener, door: Door, api: Arc<Api>, mut stop: S
         let api = Arc::clone(&api);
         let open = Open::new(&open);
         tokio::spawn(async move {
-            connection(stream, door, api).await;
+            connection(stream, from, door, api).await;
             drop((open, permit));
         });
     }
@@ -70,14 +71,14 @@ impl Drop for Open {
     }
 }
 
-async fn connection(stream: TcpStream, door: Door, api: Arc<Api>) {
+async fn connection(stream: TcpStream, from: SocketAddr, door: Door, api: Arc<Api>) {
     if let Err(error) = prepare(&stream) {
         tracing::debug!(%error, "an http connection cannot be set up");
         return;
     }
     let service = service_fn(move |request| {
         let api = Arc::clone(&api);
-        async move { Ok::<_, Infallible>(handle(api, door, request).await) }
+        async move { Ok::<_, Infallible>(handle(api, door, from, request).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

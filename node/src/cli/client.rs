@@ -44,6 +44,8 @@ struct Problem {
     detail: String,
     #[serde(default)]
     hint: String,
+    #[serde(default)]
+    unchanged: bool,
 }
 
 /// Speaks to the API at a list of addresses.
@@ -105,13 +107,29 @@ impl Client {
         expect_success(self.request("GET", path, None)?)
     }
 
-    /// One request to the first address that answers; one that knows no leader counts as silent.
+    /// Sends a body as it is to the first address, with a header set; any status is an answer.
+    ///
+    /// # Errors
+    /// No answer, as a [`Failure`].
+    pub fn pass_on(&self, path: &str, header: &str, body: &[u8]) -> Result<Answer, Failure> {
+        let address = self.addresses.first().expect("a client has an address");
+        let head = format!("POST {path} HTTP/1.1\r\n{header}: 1\r\n");
+        send(address, &head, body)
+            .map_err(|sent| Failure::new(Exit::NoMaster, format!("{address}: {}", sent.error), ""))
+    }
+
+    /// One request to the first address that answers. One that cannot answer now is passed over,
+    /// unless the request may have changed something there.
     fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+        let head = format!("{method} {path} HTTP/1.1\r\n");
+        let body = body.map(Value::to_string).unwrap_or_default();
         let mut silent = Vec::new();
         let mut leaderless = None;
         for address in &self.addresses {
-            match send(address, method, path, body) {
-                Ok(answer) if answer.status == 503 => leaderless = Some(answer),
+            match send(address, &head, body.as_bytes()) {
+                Ok(answer) if answer.status == 503 && (method == "GET" || unchanged(&answer)) => {
+                    leaderless = Some(answer);
+                }
                 Ok(answer) => return Ok(answer),
                 Err(sent) if sent.maybe_done && method != "GET" => {
                     return Err(Failure::new(
@@ -136,6 +154,11 @@ impl Client {
             )),
         }
     }
+}
+
+/// Whether an answer says that it changed nothing.
+fn unchanged(answer: &Answer) -> bool {
+    serde_json::from_slice::<Problem>(&answer.body).is_ok_and(|problem| problem.unchanged)
 }
 
 /// A text as one segment of a path, or one value of a query.
@@ -198,28 +221,23 @@ struct Unanswered {
     maybe_done: bool,
 }
 
-fn send(
-    address: &HostPort,
-    method: &str,
-    path: &str,
-    body: Option<&Value>,
-) -> Result<Answer, Unanswered> {
+fn send(address: &HostPort, head: &str, body: &[u8]) -> Result<Answer, Unanswered> {
     let unsent = |error| Unanswered {
         error,
         maybe_done: false,
     };
     let mut stream = connect(address).map_err(unsent)?;
-    let body = body.map(Value::to_string).unwrap_or_default();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAccept: */*\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+    let head = format!(
+        "{head}Host: {address}\r\nConnection: close\r\nAccept: */*\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
+    let request = [head.as_bytes(), body].concat();
     let sent = |error| Unanswered {
         error,
         maybe_done: true,
     };
-    stream.write_all(request.as_bytes()).map_err(sent)?;
+    stream.write_all(&request).map_err(sent)?;
     read_answer(&mut BufReader::new(stream)).map_err(sent)
 }
 

@@ -272,6 +272,25 @@ pub enum QuorumCommand {
 pub enum BenchCommand {
     /// Committed accepts per second, through the peer port, against three masters of its own.
     Ledger(BenchLedgerFlags),
+    /// Time from the leader's SIGKILL to the next committed accept.
+    Failover(BenchFailoverFlags),
+}
+
+/// `shoal bench failover`.
+#[derive(Args, Clone, Debug)]
+pub struct BenchFailoverFlags {
+    /// How many masters.
+    #[arg(long, default_value = "3", value_parser = quorum_size)]
+    pub masters: u8,
+    /// How often the leader is killed.
+    #[arg(long, default_value = "20", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub rounds: u16,
+    /// Where the masters keep their data; a temporary folder by default.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The port of the masters' API; the others follow it.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15050")]
+    pub http: SocketAddr,
 }
 
 /// `shoal bench ledger`.

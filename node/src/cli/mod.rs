@@ -40,7 +40,10 @@ fn execute(flags: Flags) -> Result<ExitCode, Failure> {
             log::to_standard_error(log::Level::Warn);
             return crate::dev::run(flags);
         }
-        Command::Bench { .. } => Err(Failure::new(Exit::Failed, "nothing to measure", "")),
+        Command::Bench { command } => {
+            log::to_standard_error(log::Level::Warn);
+            return crate::bench::run(command);
+        }
         Command::Keeper(flags) => return keeper(flags),
         Command::Members(flags) => list::members(&client()?, form, flags),
         Command::Leader => list::leader(&client()?, form),
@@ -56,9 +59,12 @@ fn execute(flags: Flags) -> Result<ExitCode, Failure> {
 }
 
 fn keeper(flags: &KeeperFlags) -> Result<ExitCode, Failure> {
-    Err(Failure::new(
-        Exit::Failed,
-        format!("no keeper can run in {}", flags.dir.display()),
-        "",
-    ))
+    let options = shoal_keeper::Options {
+        dir: flags.dir.clone(),
+        lifeline: flags.lifeline,
+    };
+    match shoal_keeper::run(&options) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Failure::new(Exit::Failed, error.to_string(), "")),
+    }
 }

@@ -91,8 +91,8 @@ catalogue! {
         "Whether this master leads: 1 or 0.";
     LEDGER_APPLIED = Kind::Gauge, "shoal_ledger_applied_index", [],
         "The last ledger index that this master applied.";
-    DISK_SYNCS = Kind::Histogram(SECONDS), "shoal_disk_sync_duration_seconds", [],
-        "Time to write and sync one batch of the log.";
+    DISK_SECONDS = Kind::Histogram(SECONDS), "shoal_disk_persist_duration_seconds", [],
+        "Time from the order of a batch of the log until it is durable.";
     BUILD_INFO = Kind::Scraped, "shoal_build_info", ["version"],
         "Always 1; the label says which version runs.";
     PROCESS_START = Kind::Scraped, "process_start_time_seconds", [],

@@ -1,0 +1,231 @@
+//! Shoal's own API, `/shoal/v1`: JSON in, JSON out, errors that say what, why and what to do.
+
+mod lists;
+mod quorum;
+mod runs;
+mod tasks;
+
+use std::sync::Arc;
+
+use http::header::HeaderValue;
+use http::{HeaderMap, Method, Request, StatusCode};
+use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use shoal_api::RunRefusal;
+use shoal_master::{Answer, Refused, View};
+
+use super::reply::{self, Reply};
+use super::route::{Endpoint, query};
+use super::{Api, body};
+use crate::authorize::{Action, Caller, Object};
+use crate::drive::mailbox::Mailbox;
+
+pub use quorum::leader;
+
+/// A refusal on its way to the client.
+type Outcome = Result<Reply, Box<Reply>>;
+
+/// Answers a request to an endpoint that needs a master.
+pub async fn answer(
+    api: &Arc<Api>,
+    master: &Mailbox,
+    caller: &Caller,
+    endpoint: Endpoint,
+    request: Request<Incoming>,
+) -> Reply {
+    let (parts, incoming) = request.into_parts();
+    let read = parts.method == Method::GET || parts.method == Method::HEAD;
+    let writes = match &endpoint {
+        Endpoint::Runs
+        | Endpoint::RunKill(_)
+        | Endpoint::TaskKill(_)
+        | Endpoint::QuorumRemove
+        | Endpoint::QuorumTransfer => true,
+        Endpoint::Agents
+        | Endpoint::Frameworks
+        | Endpoint::Tasks
+        | Endpoint::Task(_)
+        | Endpoint::TaskLogs(_)
+        | Endpoint::Run(_)
+        | Endpoint::Quorum => false,
+        Endpoint::Page
+        | Endpoint::Health
+        | Endpoint::Metrics
+        | Endpoint::Members
+        | Endpoint::Version
+        | Endpoint::Redirect
+        | Endpoint::Scheduler
+        | Endpoint::State
+        | Endpoint::Leader => unreachable!("answered elsewhere"),
+    };
+    if writes && parts.method != Method::POST {
+        return reply::method_not_allowed("POST");
+    }
+    if !writes && !read {
+        return reply::method_not_allowed("GET");
+    }
+    let (action, object) = asked(&endpoint);
+    if let Err(denied) = api.policy.authorize(caller, action, &object) {
+        return reply::problem(StatusCode::FORBIDDEN, denied.to_string(), "", "");
+    }
+    let bytes = match body::read(&parts.headers, incoming).await {
+        Ok(bytes) => bytes,
+        Err(error) => return reply::problem(error.status(), error.to_string(), "", ""),
+    };
+    let call = Call {
+        api,
+        master,
+        query: parts.uri.query(),
+        headers: &parts.headers,
+        body: &bytes,
+    };
+    let outcome = match endpoint {
+        Endpoint::Agents => call.agents().await,
+        Endpoint::Frameworks => call.frameworks().await,
+        Endpoint::Tasks => call.tasks().await,
+        Endpoint::Task(task) => call.task(&task).await,
+        Endpoint::TaskLogs(task) => call.task_logs(&task).await,
+        Endpoint::TaskKill(task) => call.task_kill(&task).await,
+        Endpoint::Runs => call.create_run().await,
+        Endpoint::Run(run) => call.run(&run).await,
+        Endpoint::RunKill(run) => call.kill_run(&run).await,
+        Endpoint::Quorum => call.quorum().await,
+        Endpoint::QuorumRemove => call.quorum_remove().await,
+        Endpoint::QuorumTransfer => call.quorum_transfer().await,
+        Endpoint::Page
+        | Endpoint::Health
+        | Endpoint::Metrics
+        | Endpoint::Members
+        | Endpoint::Version
+        | Endpoint::Redirect
+        | Endpoint::Scheduler
+        | Endpoint::State
+        | Endpoint::Leader => unreachable!("answered elsewhere"),
+    };
+    outcome.unwrap_or_else(|refusal| *refusal)
+}
+
+/// What a request wants to do to what.
+fn asked(endpoint: &Endpoint) -> (Action, Object) {
+    match endpoint {
+        Endpoint::Page | Endpoint::Health | Endpoint::Metrics | Endpoint::Members => {
+            (Action::Observe, Object::Cluster)
+        }
+        Endpoint::Version | Endpoint::Redirect | Endpoint::Leader => {
+            (Action::Observe, Object::Cluster)
+        }
+        Endpoint::State
+        | Endpoint::Agents
+        | Endpoint::Frameworks
+        | Endpoint::Tasks
+        | Endpoint::Task(_)
+        | Endpoint::TaskLogs(_)
+        | Endpoint::Run(_)
+        | Endpoint::Quorum => (Action::Read, Object::Cluster),
+        Endpoint::Scheduler => (Action::Call, Object::Cluster),
+        Endpoint::Runs => (Action::CreateRun, Object::Cluster),
+        Endpoint::RunKill(_) | Endpoint::TaskKill(_) => (Action::Kill, Object::Cluster),
+        Endpoint::QuorumRemove | Endpoint::QuorumTransfer => {
+            (Action::ChangeQuorum, Object::Cluster)
+        }
+    }
+}
+
+/// One request, taken apart.
+struct Call<'a> {
+    api: &'a Arc<Api>,
+    master: &'a Mailbox,
+    query: Option<&'a str>,
+    headers: &'a HeaderMap,
+    body: &'a [u8],
+}
+
+impl Call<'_> {
+    /// A value of the query.
+    fn parameter(&self, name: &str) -> Option<String> {
+        query(self.query, name)
+    }
+
+    /// The body as JSON of that form; an empty body is an empty object.
+    fn json<T: DeserializeOwned>(&self) -> Result<T, Box<Reply>> {
+        let text: &[u8] = if self.body.is_empty() {
+            b"{}"
+        } else {
+            self.body
+        };
+        serde_json::from_slice(text).map_err(|error| {
+            Box::new(reply::problem(
+                StatusCode::BAD_REQUEST,
+                "the body is not what is expected here",
+                error.to_string(),
+                "",
+            ))
+        })
+    }
+
+    /// The ledger, current; with `stale=ok` as it is here.
+    async fn view(&self) -> Result<View, Box<Reply>> {
+        let request = match self.parameter("stale").as_deref() {
+            Some("ok") => shoal_master::Request::ReadStale,
+            Some(_) | None => shoal_master::Request::Read,
+        };
+        match self.master.ask(request).await {
+            Answer::State(view) => Ok(view),
+            Answer::Refused(refused) => Err(Box::new(refusal(&refused))),
+            Answer::Done | Answer::RunCreated(_) | Answer::File(_) => Err(Box::new(unexpected())),
+        }
+    }
+}
+
+/// A listing with the age of what it lists.
+fn listing(view: &View, document: &Value) -> Reply {
+    let mut reply = reply::json(StatusCode::OK, document);
+    let headers = reply.headers_mut();
+    let index = HeaderValue::from(view.index.0);
+    headers.insert("shoal-index", index);
+    let age = format!("{:.3}", view.age.as_secs_f64());
+    let age = HeaderValue::from_str(&age).expect("a number is a header value");
+    headers.insert("shoal-age-seconds", age);
+    reply
+}
+
+fn unexpected() -> Reply {
+    reply::problem(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the machine answered something else than what was asked",
+        "",
+        "this is a bug",
+    )
+}
+
+/// How the master's refusals look.
+pub fn refusal(refused: &Refused) -> Reply {
+    let hint = match refused {
+        Refused::Unavailable => {
+            "tasks keep running; `shoal quorum list` and /shoal/v1/members show which masters are \
+             there, and ?stale=ok lists without a leader"
+        }
+        Refused::Busy => "ask again in a moment",
+        Refused::Run(RunRefusal::TooMany(_)) => "wait until some of them have ended",
+        Refused::NoSuchTask(_) => "`shoal ps --all` lists tasks",
+        Refused::Offers(_) | Refused::Run(_) | Refused::Quorum(_) => "",
+    };
+    let status = match refused {
+        Refused::Unavailable | Refused::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        Refused::NoSuchTask(_) | Refused::Run(RunRefusal::NotFound(_)) => StatusCode::NOT_FOUND,
+        Refused::Run(RunRefusal::TooMany(_)) => StatusCode::TOO_MANY_REQUESTS,
+        Refused::Run(_) => StatusCode::BAD_REQUEST,
+        Refused::Offers(_) | Refused::Quorum(_) => StatusCode::CONFLICT,
+    };
+    reply::problem(status, refused.to_string(), "", hint)
+}
+
+/// How an answer without content looks.
+fn done(answer: &Answer) -> Outcome {
+    match answer {
+        Answer::Done => Ok(reply::json(StatusCode::OK, &json!({}))),
+        Answer::Refused(refused) => Err(Box::new(refusal(refused))),
+        Answer::State(_) | Answer::RunCreated(_) | Answer::File(_) => Err(Box::new(unexpected())),
+    }
+}
