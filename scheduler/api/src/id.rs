@@ -70,7 +70,8 @@ number!(/// A Raft term. From 1.
     Term);
 number!(/// The identity of a voter, minted with its data directory and never used again. Never 0.
     RaftId);
-number!(/// Tells two uses of one task id apart: the ledger index of the launch, made unique in its entry.
+number!(/// Tells two uses of one task id apart: the incarnation in the upper 16 bits, below it a counter of
+    /// the ledger's launches. Never used again.
     LaunchIndex);
 
 macro_rules! bits {

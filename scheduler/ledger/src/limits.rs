@@ -12,8 +12,8 @@ pub const ROWS_PER_CHUNK: usize = 32;
 /// Outcomes kept for one sender; a request beyond is refused until older ones are evicted. Ours:
 /// more than a master keeps in flight.
 pub const OUTCOMES_PER_SENDER: usize = 65_536;
-/// Bytes of one kept outcome. Ours.
-pub const OUTCOME_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of one kept outcome. Ours: the keys of the largest accept fit.
+pub const OUTCOME_BYTES: usize = 8 * 1024 * 1024;
 /// Senders remembered; the one quiet for the longest makes room. Ours: many times the masters that
 /// a cluster ever had.
 pub const SENDERS: usize = 1_024;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use shoal_api::call::{AgentName, Filters, Launch};
+use shoal_api::limits::TASKS_PER_ACCEPT;
 use shoal_api::notice::Notice;
 use shoal_api::task::Assignment;
 use shoal_api::{
@@ -76,7 +77,13 @@ impl Offers {
         let mut launched = Vec::with_capacity(launches.len());
         let mut refused = 0;
         for launch in launches {
-            match self.admit(&framework, &launch, &pool) {
+            let admitted = if launched.len() < TASKS_PER_ACCEPT {
+                self.admit(&framework, &launch, &pool)
+            } else {
+                let message = format!("an accept launches at most {TASKS_PER_ACCEPT} tasks");
+                Err(Rejection::invalid(message))
+            };
+            match admitted {
                 Ok(spec) => {
                     let key = self.launch(context, info, &framework, spec, &mut pool);
                     notices::runs_changed(pool.agent, key.clone(), effects);

@@ -3,7 +3,7 @@
 //! The rules are in the files of the commands: sessions, subscriptions, offering, accepting,
 //! reports, kills and removals.
 
-use shoal_api::{Incarnation, Index, Instant, Origin, Timestamp};
+use shoal_api::{FrameworkId, Incarnation, Index, Instant, Origin, StreamId, Timestamp};
 use shoal_ledger::Header;
 
 use crate::command::OffersCommand;
@@ -72,6 +72,29 @@ impl Offers {
                 self.end_framework(context, &framework, cause, effects)
             }
             OffersCommand::OffersMade { offers } => self.make_offers(context, offers, effects),
+            OffersCommand::Rescinded { offers, cause: _ } => self.rescind(&offers, effects),
+            OffersCommand::TaskStatus {
+                agent,
+                epoch,
+                updates,
+            } => self.report(context, agent, epoch, &updates, effects),
+            call @ (OffersCommand::Accepted { .. }
+            | OffersCommand::Declined { .. }
+            | OffersCommand::Suppressed { .. }
+            | OffersCommand::Revived { .. }
+            | OffersCommand::Kill { .. }
+            | OffersCommand::Acknowledged { .. }) => self.apply_call(context, call, effects),
+        }
+    }
+
+    /// What a subscribed framework asks for on its stream.
+    fn apply_call(
+        &mut self,
+        context: &Context<'_>,
+        call: OffersCommand,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Outcome, Refusal> {
+        match call {
             OffersCommand::Accepted {
                 framework,
                 stream,
@@ -80,8 +103,7 @@ impl Offers {
                 filters,
                 claim: _,
             } => {
-                let row = self.check_stream(&framework, stream)?;
-                let info = row.info.clone();
+                let info = self.check_stream(&framework, stream)?.info.clone();
                 self.accept(context, &info, &offers, launches, filters, effects)
             }
             OffersCommand::Declined {
@@ -90,7 +112,6 @@ impl Offers {
                 offers,
                 filters,
             } => self.decline(&framework, stream, &offers, filters, effects),
-            OffersCommand::Rescinded { offers, cause: _ } => self.rescind(&offers, effects),
             OffersCommand::Suppressed {
                 framework,
                 stream,
@@ -108,20 +129,9 @@ impl Offers {
                 agent,
                 grace,
             } => {
-                match stream {
-                    Some(stream) => self.check_stream(&framework, stream).map(|_| ())?,
-                    None if self.framework(&framework).is_none() => {
-                        return Err(Refusal::UnknownFramework);
-                    }
-                    None => {}
-                }
+                self.check_caller(&framework, stream)?;
                 self.kill(context, &framework, &task, agent, grace, effects)
             }
-            OffersCommand::TaskStatus {
-                agent,
-                epoch,
-                updates,
-            } => self.report(context, agent, epoch, &updates, effects),
             OffersCommand::Acknowledged {
                 framework,
                 stream,
@@ -132,6 +142,28 @@ impl Offers {
                 self.check_stream(&framework, stream)?;
                 self.acknowledge(context, &framework, &agent, &task, update, effects)
             }
+            OffersCommand::SessionOpened { .. }
+            | OffersCommand::SessionClosed { .. }
+            | OffersCommand::LeaseEnded { .. }
+            | OffersCommand::Subscribed { .. }
+            | OffersCommand::Disconnected { .. }
+            | OffersCommand::FrameworkRemoved { .. }
+            | OffersCommand::OffersMade { .. }
+            | OffersCommand::Rescinded { .. }
+            | OffersCommand::TaskStatus { .. } => unreachable!("not a call of a framework"),
+        }
+    }
+
+    /// The framework itself calls on its stream, an operator for it on none.
+    fn check_caller(
+        &self,
+        framework: &FrameworkId,
+        stream: Option<StreamId>,
+    ) -> Result<(), Refusal> {
+        match stream {
+            Some(stream) => self.check_stream(framework, stream).map(|_| ()),
+            None if self.framework(framework).is_some() => Ok(()),
+            None => Err(Refusal::UnknownFramework),
         }
     }
 }

@@ -211,3 +211,29 @@ impl OffersCommand {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shoal_api::{FrameworkId, StreamId};
+
+    use super::*;
+
+    #[test]
+    fn a_body_is_read_whole_or_refused() {
+        let command = OffersCommand::Disconnected {
+            framework: FrameworkId::new("f").unwrap(),
+            stream: StreamId(7),
+            cause: DisconnectCause::HolderDied,
+        };
+        let body = command.encode();
+        assert_eq!(OffersCommand::decode(&body), Ok(command));
+        for end in 0..body.len() {
+            let cut = body.slice(..end);
+            assert_eq!(OffersCommand::decode(&cut), Err(Refusal::Malformed));
+        }
+        let longer: Bytes = [&body[..], &[0]].concat().into();
+        assert_eq!(OffersCommand::decode(&longer), Err(Refusal::Malformed));
+        let unknown = Bytes::from_static(&[200, 1, 2, 3]);
+        assert_eq!(OffersCommand::decode(&unknown), Err(Refusal::Malformed));
+    }
+}

@@ -31,3 +31,8 @@ pub const REFUSE_MOST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 const _: () = assert!(PENDING_PER_TASK >= 3, "a head, a merged middle and an end");
 const _: () = assert!(COMPLETED_TASKS < TASKS);
+const _: () = assert!(
+    shoal_api::limits::TASKS_PER_ACCEPT * (2 * shoal_api::limits::ID_BYTES + 32)
+        < shoal_ledger::limits::OUTCOME_BYTES,
+    "an accept's outcome names every task that it launched"
+);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use shoal_api::limits::STATUS_MESSAGE_BYTES;
 use shoal_api::offer::Offer;
 use shoal_api::task::{Assignment, Exit};
 use shoal_api::{
@@ -201,11 +202,20 @@ impl From<&StatusUpdate> for Report {
             state: update.state,
             source: update.source,
             reason: update.reason,
-            message: Arc::clone(&update.message),
+            message: cut(&update.message),
             timestamp: update.timestamp,
             exit: update.exit,
         }
     }
+}
+
+/// The message within its bound.
+fn cut(message: &Arc<str>) -> Arc<str> {
+    if message.len() <= STATUS_MESSAGE_BYTES {
+        return Arc::clone(message);
+    }
+    let end = message.floor_char_boundary(STATUS_MESSAGE_BYTES);
+    Arc::from(&message[..end])
 }
 
 impl TaskRow {
@@ -311,3 +321,18 @@ impl Row for CompletedTask {
 
 impl Row for CompletedFramework {}
 impl Row for Counters {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_messages_are_cut_between_characters() {
+        let long: Arc<str> = Arc::from("é".repeat(STATUS_MESSAGE_BYTES));
+        assert_eq!(cut(&long).len(), STATUS_MESSAGE_BYTES);
+        let odd: Arc<str> = Arc::from(format!("x{long}"));
+        assert_eq!(cut(&odd).len(), STATUS_MESSAGE_BYTES - 1);
+        let short: Arc<str> = Arc::from("short");
+        assert!(Arc::ptr_eq(&cut(&short), &short));
+    }
+}

@@ -307,6 +307,7 @@ impl Offers {
         for update in &report.updates {
             self.take_update(context, agent, update, effects);
         }
+        self.believe(context, report, effects);
         let Some(row) = self.tasks.get(key) else {
             return;
         };
@@ -324,6 +325,23 @@ impl Offers {
                 task: key.clone(),
                 agent,
                 state: row.reported,
+            });
+        }
+    }
+
+    /// After a restore a row may be behind what the agent had confirmed: its word counts.
+    fn believe(&mut self, context: &Context<'_>, report: &TaskReport, effects: &mut Vec<Effect>) {
+        let key = &report.assignment.key;
+        let Some(row) = self.tasks.get(key).filter(|row| row.holds()) else {
+            return;
+        };
+        if report.state.is_terminal() {
+            let end = confirmed_end(context, report);
+            self.advance(context, key, end, effects);
+        } else if row.sequence == 0 && report.state != TaskState::Staging {
+            self.change_task(key, |row| {
+                row.sequence = 1;
+                row.reported = report.state;
             });
         }
     }
@@ -414,18 +432,20 @@ impl Offers {
 /// Queues the end of a task that was over before the ledger knew of it.
 fn queue_end(context: &Context<'_>, report: &TaskReport, row: &mut TaskRow) {
     let end = report.updates.last().filter(|u| u.state.is_terminal());
-    let end = end.map_or_else(
-        || Report {
-            reason: None,
-            message: Arc::from("Found after its end was confirmed"),
-            ..reports::ending(context, &report.assignment.key, report.state)
-        },
-        Report::from,
-    );
+    let end = end.map_or_else(|| confirmed_end(context, report), Report::from);
     row.reported = end.state;
     row.sequence = end.sequence;
     row.statuses.push(end.clone());
     row.pending.push(end);
+}
+
+/// The end of a task that another life of the ledger had confirmed.
+fn confirmed_end(context: &Context<'_>, report: &TaskReport) -> Report {
+    Report {
+        reason: None,
+        message: Arc::from("Found after its end was confirmed"),
+        ..reports::ending(context, &report.assignment.key, report.state)
+    }
 }
 
 /// The loss of a task, or its return if the caller says so.

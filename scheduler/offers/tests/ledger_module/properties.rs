@@ -487,7 +487,7 @@ fn round_trip(offers: &Offers) -> Offers {
 #[test]
 fn never_and_eventually_under_random_commands() {
     let mut ended = 0;
-    for seed in 0..40 {
+    for seed in 0..20 {
         let mut run = Run::new(seed);
         let mut image = None;
         for step in 0..900 {
@@ -522,7 +522,7 @@ fn never_and_eventually_under_random_commands() {
         }
         ended += run.ended.len();
     }
-    assert!(ended > 1_000, "{ended} tasks ran and ended");
+    assert!(ended > 500, "{ended} tasks ran and ended");
 }
 
 #[test]
