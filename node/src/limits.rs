@@ -97,3 +97,6 @@ pub const NODE_END: Duration = Duration::from_secs(4);
 /// How long another living node may have this node's name before this one gives up: longer than
 /// the gossip needs to see that the holder has failed.
 pub const NAME_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Words of founders that wait. Full: whoever brings more waits.
+pub const BOOTSTRAP_MESSAGES: usize = 64;

@@ -10,7 +10,7 @@ use shoal_api::{AgentInfo, Dice, RaftId};
 use shoal_disk::{DataDirectory, Minted};
 use shoal_membership::{Config as GossipConfig, Label, Profile};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::api::board::Board;
 use crate::api::route::Door;
@@ -18,10 +18,10 @@ use crate::api::{Api, server};
 use crate::authorize::Policy;
 use crate::cli::{Exit, Failure};
 use crate::config::NodeConfig;
-use crate::drive::{self, MasterParts};
+use crate::drive::{self, MasterParts, Search};
 use crate::executor::{Executor, ExecutorConfig, ExecutorError, KeeperProgram};
 use crate::gossip::{self, End, Gossip, Standing};
-use crate::peer::Identity;
+use crate::peer::{self, Identity};
 use crate::stop::{self, Stop, Stopper};
 use crate::{entropy, limits, masters, tags};
 
@@ -57,7 +57,7 @@ struct Node {
     dice: Dice,
     api: Arc<Api>,
     gossip: Gossip,
-    changes: Option<tokio::sync::mpsc::Receiver<gossip::Change>>,
+    changes: Option<mpsc::Receiver<gossip::Change>>,
     peer: Option<TcpListener>,
     /// Ends the listeners, after everything else.
     listeners: Stopper,
@@ -177,11 +177,23 @@ impl Node {
     async fn live_as_master(
         &mut self,
         peer: TcpListener,
-        changes: tokio::sync::mpsc::Receiver<gossip::Change>,
+        changes: mpsc::Receiver<gossip::Change>,
         mut stop: Stop,
     ) -> Result<(), Failure> {
+        let (accepted, mut connections) = mpsc::channel(limits::PEER_HANDSHAKES);
+        // Ends with this master: dropping its other half says so.
+        let (_listening, listen) = stop::pair();
+        let policy = self.api.policy;
+        tokio::spawn(peer::serve(peer, self.me.clone(), policy, accepted, listen));
+        let search = Search {
+            config: &self.config,
+            me: &self.me,
+            data: &self.data,
+            gossip: &self.gossip,
+            connections: &mut connections,
+        };
         let found = tokio::select! {
-            found = drive::found(&self.config, &self.me, &self.data, &self.gossip) => found?,
+            found = drive::found(search) => found?,
             () = stop.wanted() => return Ok(()),
         };
         let cluster = found.cluster;
@@ -194,8 +206,7 @@ impl Node {
             found,
             data: &mut self.data,
             board: Arc::clone(&self.api.board),
-            policy: self.api.policy,
-            peer,
+            connections,
             changes,
             gossip: self.gossip.clone(),
         };
@@ -364,7 +375,7 @@ async fn show_members(mut members: watch::Receiver<Arc<[Member]>>, api: Arc<Api>
 }
 
 /// A node without a master has no use for single changes.
-async fn drain(mut changes: tokio::sync::mpsc::Receiver<gossip::Change>) {
+async fn drain(mut changes: mpsc::Receiver<gossip::Change>) {
     while changes.recv().await.is_some() {}
 }
 

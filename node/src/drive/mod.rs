@@ -13,5 +13,5 @@ mod machine;
 pub mod mailbox;
 mod start;
 
-pub use founding::{Found, found};
+pub use founding::{Found, Search, found};
 pub use start::{MasterParts, Running, start};

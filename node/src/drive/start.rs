@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use shoal_disk::DataDirectory;
 use shoal_master::{Bugs, Config, Master, Tuning};
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,12 +15,11 @@ use super::machine::{self, End, Parts};
 use super::mailbox::{Mail, Mailbox, mailbox};
 use super::{feed, inbound};
 use crate::api::board::Board;
-use crate::authorize::Policy;
 use crate::cli::{Exit, Failure};
 use crate::config::NodeConfig;
 use crate::gossip::{Change, Gossip};
-use crate::peer::{self, Identity};
-use crate::stop::{self, Stop, Stopper};
+use crate::peer::{Connection, Identity};
+use crate::stop::Stop;
 use crate::{clock, limits};
 
 /// What a master is made of.
@@ -39,10 +37,8 @@ pub struct MasterParts<'a> {
     pub data: &'a mut DataDirectory,
     /// Where it shows itself.
     pub board: Arc<Board>,
-    /// Who may connect.
-    pub policy: Policy,
-    /// The peer port.
-    pub peer: TcpListener,
+    /// Connections to the peer port.
+    pub connections: mpsc::Receiver<Connection>,
     /// What changes among the members.
     pub changes: mpsc::Receiver<Change>,
     /// The members.
@@ -55,7 +51,6 @@ pub struct Running {
     /// To put things before it.
     pub mailbox: Mailbox,
     ended: oneshot::Receiver<End>,
-    peers: Stopper,
 }
 
 /// Starts a master on the current runtime.
@@ -105,23 +100,10 @@ pub fn start(parts: MasterParts<'_>) -> Result<Running, Failure> {
             "",
         )
     })?;
-    let (accepted, connections) = mpsc::channel(limits::PEER_HANDSHAKES);
-    let (peers, stopped) = stop::pair();
-    tokio::spawn(peer::serve(
-        parts.peer,
-        me.clone(),
-        parts.policy,
-        accepted,
-        stopped,
-    ));
-    tokio::spawn(inbound::serve(connections, mailbox.clone()));
+    tokio::spawn(inbound::serve(parts.connections, mailbox.clone()));
     tokio::spawn(inbound::links(events, mailbox.clone()));
     tokio::spawn(feed::run(parts.gossip, parts.changes, mailbox.clone()));
-    Ok(Running {
-        mailbox,
-        ended,
-        peers,
-    })
+    Ok(Running { mailbox, ended })
 }
 
 impl Running {
@@ -143,7 +125,6 @@ impl Running {
                 }
             }
         };
-        self.peers.stop();
         match end {
             Ok(End::Stopped) => Ok(()),
             Ok(End::Halted(why)) => {
