@@ -33,10 +33,8 @@ pub struct Driver {
     /// The keeper's life in which the machine last heard of it.
     pub life: Option<Life>,
     pub root: bool,
-    /// Records that are not with the store yet, the last of them, and when they must be.
-    pub unwritten: Frames,
-    pub last: Ticket,
-    pub write_by: Option<tokio::time::Instant>,
+    /// Records that are not with the store yet.
+    pub unwritten: Unwritten,
 }
 
 /// What the loop listens to.
@@ -46,6 +44,19 @@ pub struct Ears {
     pub store: mpsc::Receiver<StoreEvent>,
     pub masters: watch::Receiver<Vec<HostPort>>,
     pub stop: Stop,
+}
+
+/// Records that wait for the store: it takes one batch at a time, so that what comes meanwhile shares
+/// the next sync. While the disk is full they gather here; their number is bounded by what the agent
+/// may run, as nothing starts and nothing is said before they are written.
+#[derive(Debug, Default)]
+pub struct Unwritten {
+    frames: Frames,
+    last: Ticket,
+    /// Somebody waits for one of them.
+    urgent: bool,
+    /// When they are written though nobody does.
+    by: Option<tokio::time::Instant>,
 }
 
 /// What a round of the loop ends with.
@@ -72,7 +83,7 @@ impl Driver {
                 .agent
                 .next_deadline()
                 .map(|at| now + at.since(clock::now()).min(limits::SWEEP));
-            let write_by = self.write_by;
+            let write_by = self.unwritten.by;
             tokio::select! {
                 event = ears.events.recv() => {
                     self.take(Input::Calendar(clock::calendar()));
@@ -93,11 +104,11 @@ impl Driver {
                     self.take(Input::Calendar(clock::calendar()));
                     self.take(Input::Wake);
                 }
-                () = until(write_by) => self.write(),
+                () = until(write_by) => self.hurry(),
                 _ = sweep.tick() => self.sweep(),
                 () = ears.stop.wanted(), if !stopping => {
                     stopping = true;
-                    self.write();
+                    self.hurry();
                     let restarting = Some(shoal_agent::limits::RESTART_MAX);
                     self.take(Input::Shutdown { restarting });
                 }
@@ -143,6 +154,7 @@ impl Driver {
     fn stored(&mut self, event: StoreEvent) -> Result<(), ExecutorError> {
         match event {
             StoreEvent::Written(ticket) => {
+                self.store.done();
                 self.take(Input::Checkpointed { ticket });
                 Ok(())
             }
@@ -152,7 +164,6 @@ impl Driver {
 
     /// Does everything that the machine wants.
     fn perform(&mut self) -> Result<Round, ExecutorError> {
-        let mut urgent = false;
         let mut round = Round::Again;
         while let Some(output) = self.agent.poll_output() {
             match output {
@@ -167,9 +178,9 @@ impl Driver {
                     }
                 }
                 Output::Checkpoint { ticket, record } => {
-                    self.unwritten.push(&record);
-                    self.last = ticket;
-                    urgent |= record.is_urgent();
+                    self.unwritten.frames.push(&record);
+                    self.unwritten.last = ticket;
+                    self.unwritten.urgent |= record.is_urgent();
                 }
                 Output::Spawn(spawn) => self.spawn(spawn),
                 Output::Signal { task, signal } => {
@@ -199,25 +210,36 @@ impl Driver {
                 Output::Stopped => round = Round::Stopped,
             }
         }
-        if urgent || self.unwritten.is_long() {
+        if self.unwritten.urgent || self.unwritten.frames.is_long() {
             self.write();
-        } else if !self.unwritten.is_empty() && self.write_by.is_none() {
-            self.write_by = Some(tokio::time::Instant::now() + limits::WRITE_LATE);
+        } else if !self.unwritten.frames.is_empty() && self.unwritten.by.is_none() {
+            self.unwritten.by = Some(tokio::time::Instant::now() + limits::WRITE_LATE);
         }
         Ok(round)
     }
 
+    /// Has everything written as soon as the store can.
+    fn hurry(&mut self) {
+        self.unwritten.by = None;
+        self.unwritten.urgent = !self.unwritten.frames.is_empty();
+    }
+
     fn write(&mut self) {
-        self.write_by = None;
-        if self.unwritten.is_empty() {
+        if self.store.is_busy() {
             return;
         }
-        self.store.append(self.unwritten.take(), self.last);
+        let Unwritten {
+            mut frames, last, ..
+        } = std::mem::take(&mut self.unwritten);
         if self.store.is_long() {
+            // The image has all that the machine ever gave out, these records too.
+            frames = Frames::default();
             for record in self.agent.image() {
-                self.unwritten.push(&record);
+                frames.push(&record);
             }
-            self.store.rewrite(self.unwritten.take(), self.last);
+            self.store.rewrite(frames.take(), last);
+        } else {
+            self.store.append(frames.take(), last);
         }
     }
 

@@ -160,9 +160,7 @@ impl Executor {
             status: show,
             life: None,
             root: rustix::process::getuid().is_root(),
-            unwritten: log::Frames::default(),
-            last: shoal_agent::Ticket::default(),
-            write_by: None,
+            unwritten: drive::Unwritten::default(),
         };
         let ears = drive::Ears {
             events: event_ears,

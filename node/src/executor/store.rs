@@ -29,6 +29,7 @@ enum Order {
 #[derive(Debug)]
 pub struct Store {
     orders: SyncSender<Order>,
+    busy: bool,
     length: u64,
     /// What the log would have if it were written anew, when that was last known.
     shortest: u64,
@@ -45,7 +46,7 @@ impl Store {
     ) -> Result<(Store, Vec<Record>), LogError> {
         let (log, records) = Log::open(path)?;
         let length = log.length();
-        let (orders, receiver) = sync_channel(64);
+        let (orders, receiver) = sync_channel(1);
         std::thread::Builder::new()
             .name("shoal-checkpoint".to_owned())
             .spawn(move || write(log, &receiver, &events))
@@ -55,13 +56,24 @@ impl Store {
             })?;
         let store = Store {
             orders,
+            busy: false,
             length,
             shortest: 0,
         };
         Ok((store, records))
     }
 
-    /// Has frames appended. Waits while the disk is far behind.
+    /// Whether an order is being carried out: no other may be given before it is done.
+    pub fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// The order was carried out.
+    pub fn done(&mut self) {
+        self.busy = false;
+    }
+
+    /// Has frames appended.
     pub fn append(&mut self, frames: Vec<u8>, last: Ticket) {
         self.length += frames.len() as u64;
         self.order(Order::Append { frames, last });
@@ -79,27 +91,19 @@ impl Store {
         self.length > limits::LOG_BYTES.max(4 * self.shortest)
     }
 
-    fn order(&self, order: Order) {
+    fn order(&mut self, order: Order) {
+        assert!(!self.busy, "the store takes one order at a time");
+        self.busy = true;
         // The thread ends early only after it has told of a failure, which ends the agent.
         let _ended = self.orders.send(order);
     }
 }
 
 fn write(mut log: Log, orders: &Receiver<Order>, events: &mpsc::Sender<StoreEvent>) {
-    while let Ok(first) = orders.recv() {
-        let mut last = match take(&mut log, &first) {
-            Ok(last) => last,
-            Err(error) => return tell(events, StoreEvent::Failed(error)),
-        };
-        // Whatever waits by now shares the sync.
-        while let Ok(order) = orders.try_recv() {
-            last = match take(&mut log, &order) {
-                Ok(last) => last,
-                Err(error) => return tell(events, StoreEvent::Failed(error)),
-            };
-        }
-        match log.sync() {
-            Ok(()) => tell(events, StoreEvent::Written(last)),
+    while let Ok(order) = orders.recv() {
+        let result = carry_out(&mut log, &order).and_then(|last| log.sync().map(|()| last));
+        match result {
+            Ok(last) => tell(events, StoreEvent::Written(last)),
             Err(error) => return tell(events, StoreEvent::Failed(error)),
         }
     }
@@ -111,7 +115,7 @@ fn tell(events: &mpsc::Sender<StoreEvent>, event: StoreEvent) {
 }
 
 /// Carries an order out; while the disk is full it tries again.
-fn take(log: &mut Log, order: &Order) -> io::Result<Ticket> {
+fn carry_out(log: &mut Log, order: &Order) -> io::Result<Ticket> {
     loop {
         let (result, last) = match order {
             Order::Append { frames, last } => (log.append(frames), *last),
