@@ -100,3 +100,8 @@ pub const NAME_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Words of founders that wait. Full: whoever brings more waits.
 pub const BOOTSTRAP_MESSAGES: usize = 64;
+
+/// How often, and how many times, a transfer of leadership is looked for after it is done.
+pub const TRANSFER_LOOK: Duration = Duration::from_millis(20);
+/// See [`TRANSFER_LOOK`].
+pub const TRANSFER_LOOKS: u32 = 100;

@@ -6,6 +6,7 @@
 mod child;
 mod folder;
 mod layout;
+mod orphans;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -34,13 +35,16 @@ pub fn run(flags: &DevFlags) -> Result<ExitCode, Failure> {
         refuse_taken_ports(node)?;
     }
     folder::prepare(&data, if flags.clean { Clean::Yes } else { Clean::No })?;
+    orphans::adopt().map_err(|error| system("adopt orphans", &error))?;
     let runtime = node::runtime()?;
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
-        match <[NodeFlags; 1]>::try_from(nodes) {
+        let outcome = match <[NodeFlags; 1]>::try_from(nodes) {
             Ok([single]) => run_here(single, &mut signals).await,
             Err(nodes) => run_children(nodes, usize::from(flags.agents), &mut signals).await,
-        }
+        };
+        let left = orphans::end().await;
+        outcome.and(left.map_err(|error| system("end what is left over", &error)))
     })?;
     Ok(ExitCode::SUCCESS)
 }

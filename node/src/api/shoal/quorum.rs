@@ -11,6 +11,7 @@ use super::{Call, Outcome, listing, refusal, unexpected};
 use crate::api::Api;
 use crate::api::reply::{self, Reply};
 use crate::cli::{Client, Failure};
+use crate::limits;
 
 /// The header of a request that another master passed on.
 const PASSED_ON: &str = "shoal-passed-on";
@@ -168,9 +169,13 @@ impl Call<'_> {
                 return self.pass_on(info.http.to_string(), path).await;
             }
         }
+        let transfer = matches!(request, Request::TransferLeadership(_));
         match self.master.ask(request).await {
             Answer::Done => {
-                let leader = self.api.board.leadership().and_then(|now| now.leader);
+                let leader = match transfer {
+                    true => self.next_leader(leader).await,
+                    false => leader,
+                };
                 let masters = self.api.board.masters();
                 let info = masters.iter().find(|info| Some(info.raft) == leader);
                 let document = json!({ "leader": info.map(|info| info.name.as_str()) });
@@ -181,6 +186,18 @@ impl Call<'_> {
                 Err(Box::new(unexpected()))
             }
         }
+    }
+
+    /// Who leads once somebody else than before does; a transfer is done a moment before that shows.
+    async fn next_leader(&self, before: Option<RaftId>) -> Option<RaftId> {
+        for _ in 0..limits::TRANSFER_LOOKS {
+            let leader = self.api.board.leadership().and_then(|now| now.leader);
+            if leader.is_some() && leader != before {
+                return leader;
+            }
+            tokio::time::sleep(limits::TRANSFER_LOOK).await;
+        }
+        before
     }
 
     async fn pass_on(&self, to: String, path: &'static str) -> Outcome {
