@@ -5,13 +5,14 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use shoal_api::member::{Member, MemberStatus};
 
+use shoal_mesos::listing::Build;
+
 use super::Api;
 use super::reply::{self, Reply};
 use super::route::query;
 use crate::metrics::{Form, registry, render};
 
-/// The version that clients of Mesos see. Source: mesos-behaviour 1.16.
-pub const MESOS_VERSION: &str = "1.11.0";
+pub use shoal_mesos::master::MESOS_VERSION;
 
 /// The page for people.
 pub fn page() -> Reply {
@@ -28,14 +29,8 @@ pub fn health() -> Reply {
 
 /// Mesos' `/version`.
 pub fn version() -> Reply {
-    let document = json!({
-        "version": MESOS_VERSION,
-        "build_date": "",
-        "build_time": 0,
-        "build_user": "shoal",
-        "shoal_version": env!("CARGO_PKG_VERSION"),
-    });
-    reply::json(StatusCode::OK, &document)
+    let body = shoal_mesos::listing::version(&Build::default());
+    reply::whole(StatusCode::OK, "application/json", body)
 }
 
 /// The metrics, in the form that the client takes.

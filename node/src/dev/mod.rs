@@ -226,12 +226,13 @@ async fn keep_alive(mut node: Node, mut end: Stop) -> Result<(), Failure> {
 /// Waits until there is a leader and all agents can be offered, then prints where the API is.
 async fn announce_usable(api: String, agents: usize) -> Result<(), Failure> {
     let first = api.split(',').next().unwrap_or_default().to_owned();
+    let masters = api.split(',').count();
     let client = Client::new(&api)?;
     let started = Instant::now();
     let mut next_word = limits::DEV_WORD;
     loop {
         let ask = client.clone();
-        let state = tokio::task::spawn_blocking(move || usable(&ask, agents));
+        let state = tokio::task::spawn_blocking(move || usable(&ask, masters, agents));
         match state.await.expect("asking does not panic") {
             Ok(()) => return print_text(&format!("api http://{first}\n")),
             Err(missing) if started.elapsed() >= next_word => {
@@ -248,10 +249,23 @@ async fn announce_usable(api: String, agents: usize) -> Result<(), Failure> {
 }
 
 /// What is missing for a cluster that can run tasks, if anything is.
-fn usable(client: &Client, agents: usize) -> Result<(), String> {
+fn usable(client: &Client, masters: usize, agents: usize) -> Result<(), String> {
     client
         .get("/shoal/v1/leader")
         .map_err(|failure| failure.error)?;
+    let document = client
+        .get("/shoal/v1/quorum")
+        .map_err(|failure| failure.error)?;
+    let named = document["masters"].as_array().map_or(0, |rows| {
+        rows.iter()
+            .filter(|row| row["name"].is_string() && row["voter"] == true)
+            .count()
+    });
+    if named < masters {
+        return Err(format!(
+            "{named} of {masters} masters have said who they are"
+        ));
+    }
     let document = client
         .get("/shoal/v1/agents")
         .map_err(|failure| failure.error)?;

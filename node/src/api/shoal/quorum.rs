@@ -123,6 +123,19 @@ impl Call<'_> {
             Some(name) => Some(self.find_master(&name)?),
             None => None,
         };
+        let voters = self
+            .api
+            .board
+            .leadership()
+            .map(|now| now.membership.voters.len());
+        if voters == Some(1) {
+            return Err(Box::new(reply::problem(
+                StatusCode::CONFLICT,
+                "the only master cannot hand leadership over",
+                "",
+                "start more masters first",
+            )));
+        }
         self.as_leader(
             "/shoal/v1/quorum/transfer",
             Request::TransferLeadership(raft),
