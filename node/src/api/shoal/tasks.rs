@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use shoal_api::limits::FILE_PIECE_BYTES;
 use shoal_api::session::{FileError, FilePiece};
-use shoal_api::{FrameworkId, TaskId};
+use shoal_api::{FrameworkId, RunId, SlotState, TaskId};
 use shoal_master::{Answer, Refused, Request, State};
 
 use super::{Call, Outcome, done, listing, lists, refusal, unexpected};
@@ -49,7 +49,7 @@ fn find(state: &State, framework: Option<&FrameworkId>, task: &TaskId) -> Vec<Va
 
 impl Call<'_> {
     /// The one task that is meant.
-    async fn resolve(&self, task: &str) -> Result<(FrameworkId, TaskId), Box<Reply>> {
+    async fn resolve(&self, task: &str) -> Result<Meant, Box<Reply>> {
         let task = TaskId::new(task).map_err(|error| bad(error.to_string(), ""))?;
         let framework = self.parameter("framework");
         let framework = match framework {
@@ -59,24 +59,19 @@ impl Call<'_> {
             None => None,
         };
         if let Some(framework) = framework {
-            return Ok((framework, task));
+            return Ok(Meant::Task(framework, task));
         }
         let view = self.view().await?;
         let found = find(&view.state, None, &task);
         match found.as_slice() {
             [] => match waiting(&view.state, &task) {
-                true => Err(Box::new(reply::problem(
-                    StatusCode::CONFLICT,
-                    format!("task {task} waits for resources and has not started"),
-                    "",
-                    "`shoal agents` shows what is free",
-                ))),
-                false => Err(Box::new(refusal(&Refused::NoSuchTask(task)))),
+                Some(slot) => Ok(Meant::NoTask(slot)),
+                None => Err(Box::new(refusal(&Refused::NoSuchTask(task)))),
             },
             [one] => {
                 let framework = one["framework"].as_str().unwrap_or_default();
                 let framework = FrameworkId::new(framework).expect("a listed id is valid");
-                Ok((framework, task))
+                Ok(Meant::Task(framework, task))
             }
             several => {
                 let frameworks: Vec<&str> = several
@@ -112,11 +107,21 @@ impl Call<'_> {
             ),
             None => None,
         };
-        let (framework, task) = self.resolve(task).await?;
-        let request = Request::KillTask {
-            framework,
-            task,
-            grace,
+        let request = match self.resolve(task).await? {
+            Meant::Task(framework, task) => Request::KillTask {
+                framework,
+                task,
+                grace,
+            },
+            Meant::NoTask(WaitingSlot { run, count: 1, .. }) => Request::KillRun(run),
+            Meant::NoTask(WaitingSlot { run, count, .. }) => {
+                return Err(Box::new(reply::problem(
+                    StatusCode::CONFLICT,
+                    format!("task {task} waits for resources with {count} others of run {run}"),
+                    "",
+                    format!("end the whole run: POST /shoal/v1/runs/{run}/kill"),
+                )));
+            }
         };
         done(&self.master.ask(request).await)
     }
@@ -137,7 +142,10 @@ impl Call<'_> {
         let offset = number("offset", 0)?;
         let most = FILE_PIECE_BYTES as u64;
         let length = u32::try_from(number("length", most)?.min(most)).unwrap_or(u32::MAX);
-        let (framework, task) = self.resolve(task).await?;
+        let (framework, task) = match self.resolve(task).await? {
+            Meant::Task(framework, task) => (framework, task),
+            Meant::NoTask(slot) => return Ok(piece_reply(nothing(slot.ended))),
+        };
         let request = Request::ReadFile {
             framework,
             task,
@@ -148,11 +156,7 @@ impl Call<'_> {
         match self.master.ask(request).await {
             Answer::File(Ok(piece)) => Ok(piece_reply(piece)),
             // A task that has just started has written nothing so far.
-            Answer::File(Err(FileError::NoSuchFile(_))) => Ok(piece_reply(FilePiece {
-                bytes: bytes::Bytes::new(),
-                size: 0,
-                complete: false,
-            })),
+            Answer::File(Err(FileError::NoSuchFile(_))) => Ok(piece_reply(nothing(false))),
             Answer::File(Err(error)) => Err(Box::new(file_error(&error))),
             Answer::Refused(refused) => Err(Box::new(refusal(&refused))),
             Answer::Done | Answer::State(_) | Answer::RunCreated(_) => Err(Box::new(unexpected())),
@@ -160,16 +164,43 @@ impl Call<'_> {
     }
 }
 
-/// Whether a slot of a run waits under that id.
-fn waiting(state: &State, task: &TaskId) -> bool {
-    let Some(slot) = shoal_api::Slot::of_task(task) else {
-        return false;
-    };
-    let named = state
-        .runs
-        .run(slot.run)
-        .and_then(|run| slot.task_id(&run.spec.name).ok());
-    named.as_ref() == Some(task) && state.runs.slot(slot).is_some()
+/// What a name means.
+enum Meant {
+    /// A task.
+    Task(FrameworkId, TaskId),
+    /// A slot of a run that has no task, or never had one.
+    NoTask(WaitingSlot),
+}
+
+/// A slot of a run without a task.
+struct WaitingSlot {
+    run: RunId,
+    /// How many slots the run has.
+    count: u32,
+    /// It will never have a task.
+    ended: bool,
+}
+
+/// The slot of that id.
+fn waiting(state: &State, task: &TaskId) -> Option<WaitingSlot> {
+    let slot = shoal_api::Slot::of_task(task)?;
+    let run = state.runs.run(slot.run)?;
+    let row = state.runs.slot(slot)?;
+    let named = slot.task_id(&run.spec.name).ok()?;
+    (named == *task).then_some(WaitingSlot {
+        run: slot.run,
+        count: run.spec.count,
+        ended: matches!(row.state, SlotState::Ended { .. }),
+    })
+}
+
+/// Of a task that has written nothing so far.
+fn nothing(complete: bool) -> FilePiece {
+    FilePiece {
+        bytes: bytes::Bytes::new(),
+        size: 0,
+        complete,
+    }
 }
 
 fn piece_reply(piece: FilePiece) -> Reply {
