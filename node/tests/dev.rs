@@ -378,74 +378,53 @@ fn ask(api: SocketAddr, request: &[u8]) -> String {
     line
 }
 
-#[test]
-fn bad_requests_get_their_code_and_nothing_breaks() {
-    let dev = Dev::start(&["--agents", "0"]);
-    let mut many_headers = b"GET /health HTTP/1.1\r\nHost: x\r\n".to_vec();
-    for number in 0..100 {
-        many_headers.extend(format!("X-{number}: y\r\n").bytes());
-    }
-    many_headers.extend(b"\r\n");
-    let mut long_header = b"GET /health HTTP/1.1\r\nHost: x\r\nX: ".to_vec();
-    long_header.extend([b'y'; 300_000]);
-    long_header.extend(b"\r\n\r\n");
-    let post = |path: &str, rest: &str| format!("POST {path} HTTP/1.1\r\nHost: x\r\n{rest}");
-    let scheduler = "/api/v1/scheduler";
-    let large = "Content-Type: application/json\r\nContent-Length: 99999999\r\n\r\n";
-    let both = "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab";
-    let runs = |body: &str| {
+/// Requests, and the status that each gets.
+fn bad_requests() -> Vec<(Vec<u8>, &'static str)> {
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
+    let post =
+        |path: &str, rest: &str| format!("POST {path} HTTP/1.1\r\nHost: x\r\n{rest}").into_bytes();
+    let run = |body: &str| {
         post(
             "/shoal/v1/runs",
             &format!("Content-Length: {}\r\n\r\n{body}", body.len()),
         )
     };
-    for (request, code) in [
-        (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), "200"),
-        (b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), "404"),
-        (b"GET /redirect HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), "307"),
+    let headers: String = (0..100)
+        .map(|number| format!("X-{number}: y\r\n"))
+        .collect();
+    let long = format!("X: {}\r\n\r\n", "y".repeat(300_000));
+    let scheduler = "/api/v1/scheduler";
+    let large = "Content-Type: application/json\r\nContent-Length: 99999999\r\n\r\n";
+    let two_lengths = "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab";
+    vec![
+        (get("/health"), "200"),
+        (get("/nothing"), "404"),
+        (get("/redirect"), "307"),
+        (get("/redirect/x"), "404"),
+        (get("/master/state"), "200"),
+        (get("/shoal/v1/members?status=odd"), "400"),
+        (get("/shoal/v1/runs"), "405"),
+        (get("/shoal/v1/runs/7"), "404"),
+        (get("/shoal/v1/runs/x"), "400"),
+        (get(scheduler), "405"),
+        (post("/health", &format!("{headers}\r\n")), "431"),
+        (post("/health", &long), "431"),
+        (post(scheduler, large), "413"),
+        (post(scheduler, two_lengths), "400"),
+        (post(scheduler, "Content-Length: 0\r\n\r\n"), "400"),
+        (run("{"), "400"),
+        (run(&"[".repeat(100_000)), "400"),
         (
-            b"GET /redirect/x HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
-            "404",
-        ),
-        (
-            b"GET /master/state HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
-            "200",
-        ),
-        (
-            b"GET /shoal/v1/members?status=odd HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+            run(r#"{"name":"/","command":["x"],"resources":"cpus:1"}"#),
             "400",
         ),
-        (
-            b"GET /shoal/v1/runs HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
-            "405",
-        ),
-        (
-            b"GET /shoal/v1/runs/7 HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
-            "404",
-        ),
-        (
-            b"GET /shoal/v1/runs/x HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
-            "400",
-        ),
-        (many_headers, "431"),
-        (long_header, "431"),
-        (post(scheduler, large).into_bytes(), "413"),
-        (post(scheduler, both).into_bytes(), "400"),
-        (
-            post(scheduler, "Content-Length: 0\r\n\r\n").into_bytes(),
-            "400",
-        ),
-        (
-            b"GET /api/v1/scheduler HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
-            "405",
-        ),
-        (runs("{").into_bytes(), "400"),
-        (runs(&"[".repeat(100_000)).into_bytes(), "400"),
-        (
-            runs(r#"{"name":"/","command":["x"],"resources":"cpus:1"}"#).into_bytes(),
-            "400",
-        ),
-    ] {
+    ]
+}
+
+#[test]
+fn bad_requests_get_their_code_and_nothing_breaks() {
+    let dev = Dev::start(&["--agents", "0"]);
+    for (request, code) in bad_requests() {
         let line = ask(dev.api, &request);
         let shown = text(&request[..request.len().min(80)]);
         assert!(

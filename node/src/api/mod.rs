@@ -104,20 +104,9 @@ async fn answer(
             }
         }
         Endpoint::Leader if master.is_some() => shoal::leader(api),
-        Endpoint::Leader
-        | Endpoint::Agents
-        | Endpoint::Frameworks
-        | Endpoint::Tasks
-        | Endpoint::Task(_)
-        | Endpoint::TaskLogs(_)
-        | Endpoint::TaskKill(_)
-        | Endpoint::Runs
-        | Endpoint::Run(_)
-        | Endpoint::RunKill(_)
-        | Endpoint::Quorum
-        | Endpoint::QuorumRemove
-        | Endpoint::QuorumTransfer => match master {
-            Some(master) => shoal::answer(api, master, caller, endpoint, request).await,
+        Endpoint::Leader => no_master(),
+        Endpoint::Ours(ours) => match master {
+            Some(master) => shoal::answer(api, master, caller, ours, request).await,
             None => no_master(),
         },
     }

@@ -34,29 +34,36 @@ pub enum Endpoint {
     Members,
     /// Ours: the leading master.
     Leader,
-    /// Ours: agents.
+    /// Ours, answered by masters.
+    Ours(Ours),
+}
+
+/// What answers a request to our own API, on a master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ours {
+    /// Agents.
     Agents,
-    /// Ours: frameworks.
+    /// Frameworks.
     Frameworks,
-    /// Ours: tasks.
+    /// Tasks.
     Tasks,
-    /// Ours: one task.
+    /// One task.
     Task(String),
-    /// Ours: what a task wrote.
+    /// What a task wrote.
     TaskLogs(String),
-    /// Ours: end a task.
+    /// End a task.
     TaskKill(String),
-    /// Ours: create a run.
+    /// Create a run.
     Runs,
-    /// Ours: one run.
+    /// One run.
     Run(String),
-    /// Ours: end a run.
+    /// End a run.
     RunKill(String),
-    /// Ours: the quorum.
+    /// The quorum.
     Quorum,
-    /// Ours: take a master out.
+    /// Take a master out.
     QuorumRemove,
-    /// Ours: hand leadership over.
+    /// Hand leadership over.
     QuorumTransfer,
 }
 
@@ -94,13 +101,39 @@ impl Endpoint {
             Endpoint::State => "state",
             Endpoint::Members => "members",
             Endpoint::Leader => "leader",
-            Endpoint::Agents => "agents",
-            Endpoint::Frameworks => "frameworks",
-            Endpoint::Tasks | Endpoint::Task(_) => "tasks",
-            Endpoint::TaskLogs(_) => "logs",
-            Endpoint::TaskKill(_) | Endpoint::RunKill(_) => "kill",
-            Endpoint::Runs | Endpoint::Run(_) => "runs",
-            Endpoint::Quorum | Endpoint::QuorumRemove | Endpoint::QuorumTransfer => "quorum",
+            Endpoint::Ours(ours) => ours.label(),
+        }
+    }
+}
+
+impl Ours {
+    fn label(&self) -> &'static str {
+        match self {
+            Ours::Agents => "agents",
+            Ours::Frameworks => "frameworks",
+            Ours::Tasks | Ours::Task(_) => "tasks",
+            Ours::TaskLogs(_) => "logs",
+            Ours::TaskKill(_) | Ours::RunKill(_) => "kill",
+            Ours::Runs | Ours::Run(_) => "runs",
+            Ours::Quorum | Ours::QuorumRemove | Ours::QuorumTransfer => "quorum",
+        }
+    }
+
+    /// Whether it changes something: such a request is a POST, any other a GET.
+    pub fn changes(&self) -> bool {
+        match self {
+            Ours::Runs
+            | Ours::RunKill(_)
+            | Ours::TaskKill(_)
+            | Ours::QuorumRemove
+            | Ours::QuorumTransfer => true,
+            Ours::Agents
+            | Ours::Frameworks
+            | Ours::Tasks
+            | Ours::Task(_)
+            | Ours::TaskLogs(_)
+            | Ours::Run(_)
+            | Ours::Quorum => false,
         }
     }
 }
@@ -147,22 +180,23 @@ fn exact(path: &str) -> Option<Endpoint> {
 
 fn shoal(rest: &str) -> Option<Endpoint> {
     let parts: Vec<&str> = rest.split('/').collect();
-    match parts.as_slice() {
-        ["leader"] => Some(Endpoint::Leader),
-        ["agents"] => Some(Endpoint::Agents),
-        ["frameworks"] => Some(Endpoint::Frameworks),
-        ["tasks"] => Some(Endpoint::Tasks),
-        ["tasks", task] => Some(Endpoint::Task(decode(task)?)),
-        ["tasks", task, "logs"] => Some(Endpoint::TaskLogs(decode(task)?)),
-        ["tasks", task, "kill"] => Some(Endpoint::TaskKill(decode(task)?)),
-        ["runs"] => Some(Endpoint::Runs),
-        ["runs", run] => Some(Endpoint::Run(decode(run)?)),
-        ["runs", run, "kill"] => Some(Endpoint::RunKill(decode(run)?)),
-        ["quorum"] => Some(Endpoint::Quorum),
-        ["quorum", "remove"] => Some(Endpoint::QuorumRemove),
-        ["quorum", "transfer"] => Some(Endpoint::QuorumTransfer),
-        _ => None,
-    }
+    let ours = match parts.as_slice() {
+        ["leader"] => return Some(Endpoint::Leader),
+        ["agents"] => Ours::Agents,
+        ["frameworks"] => Ours::Frameworks,
+        ["tasks"] => Ours::Tasks,
+        ["tasks", task] => Ours::Task(decode(task)?),
+        ["tasks", task, "logs"] => Ours::TaskLogs(decode(task)?),
+        ["tasks", task, "kill"] => Ours::TaskKill(decode(task)?),
+        ["runs"] => Ours::Runs,
+        ["runs", run] => Ours::Run(decode(run)?),
+        ["runs", run, "kill"] => Ours::RunKill(decode(run)?),
+        ["quorum"] => Ours::Quorum,
+        ["quorum", "remove"] => Ours::QuorumRemove,
+        ["quorum", "transfer"] => Ours::QuorumTransfer,
+        _ => return None,
+    };
+    Some(Endpoint::Ours(ours))
 }
 
 fn mesos(door: Door, path: &str) -> Option<Endpoint> {
@@ -268,7 +302,7 @@ mod tests {
     #[test]
     fn ours_are_exact_and_decoded() {
         let logs = route(Door::Node, "/shoal/v1/tasks/a%20b/logs");
-        assert_eq!(logs, Some(Endpoint::TaskLogs("a b".to_owned())));
+        assert_eq!(logs, Some(Endpoint::Ours(Ours::TaskLogs("a b".to_owned()))));
         assert_eq!(route(Door::Node, "/shoal/v1/tasks/%zz"), None);
         assert_eq!(
             query(Some("a=1&b=x%26y+z&b=2"), "b"),
@@ -282,9 +316,9 @@ mod tests {
     fn every_label_is_listed() {
         let all = [
             Endpoint::Page,
-            Endpoint::Task(String::new()),
-            Endpoint::RunKill(String::new()),
-            Endpoint::QuorumRemove,
+            Endpoint::Ours(Ours::Task(String::new())),
+            Endpoint::Ours(Ours::RunKill(String::new())),
+            Endpoint::Ours(Ours::QuorumRemove),
         ];
         for endpoint in all {
             assert!(Endpoint::LABELS.contains(&endpoint.label()));

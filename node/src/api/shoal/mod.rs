@@ -16,7 +16,7 @@ use shoal_api::RunRefusal;
 use shoal_master::{Answer, Refused, View};
 
 use super::reply::{self, Reply};
-use super::route::{Endpoint, query};
+use super::route::{Ours, query};
 use super::{Api, body};
 use crate::authorize::{Action, Caller, Object};
 use crate::drive::mailbox::Mailbox;
@@ -31,41 +31,18 @@ pub async fn answer(
     api: &Arc<Api>,
     master: &Mailbox,
     caller: &Caller,
-    endpoint: Endpoint,
+    ours: Ours,
     request: Request<Incoming>,
 ) -> Reply {
     let (parts, incoming) = request.into_parts();
     let read = parts.method == Method::GET || parts.method == Method::HEAD;
-    let writes = match &endpoint {
-        Endpoint::Runs
-        | Endpoint::RunKill(_)
-        | Endpoint::TaskKill(_)
-        | Endpoint::QuorumRemove
-        | Endpoint::QuorumTransfer => true,
-        Endpoint::Agents
-        | Endpoint::Frameworks
-        | Endpoint::Tasks
-        | Endpoint::Task(_)
-        | Endpoint::TaskLogs(_)
-        | Endpoint::Run(_)
-        | Endpoint::Quorum => false,
-        Endpoint::Page
-        | Endpoint::Health
-        | Endpoint::Metrics
-        | Endpoint::Members
-        | Endpoint::Version
-        | Endpoint::Redirect
-        | Endpoint::Scheduler
-        | Endpoint::State
-        | Endpoint::Leader => unreachable!("answered elsewhere"),
-    };
-    if writes && parts.method != Method::POST {
+    if ours.changes() && parts.method != Method::POST {
         return reply::method_not_allowed("POST");
     }
-    if !writes && !read {
+    if !ours.changes() && !read {
         return reply::method_not_allowed("GET");
     }
-    let (action, object) = asked(&endpoint);
+    let (action, object) = asked(&ours);
     if let Err(denied) = api.policy.authorize(caller, action, &object) {
         return reply::problem(StatusCode::FORBIDDEN, denied.to_string(), "", "");
     }
@@ -80,55 +57,36 @@ pub async fn answer(
         headers: &parts.headers,
         body: &bytes,
     };
-    let outcome = match endpoint {
-        Endpoint::Agents => call.agents().await,
-        Endpoint::Frameworks => call.frameworks().await,
-        Endpoint::Tasks => call.tasks().await,
-        Endpoint::Task(task) => call.task(&task).await,
-        Endpoint::TaskLogs(task) => call.task_logs(&task).await,
-        Endpoint::TaskKill(task) => call.task_kill(&task).await,
-        Endpoint::Runs => call.create_run().await,
-        Endpoint::Run(run) => call.run(&run).await,
-        Endpoint::RunKill(run) => call.kill_run(&run).await,
-        Endpoint::Quorum => call.quorum().await,
-        Endpoint::QuorumRemove => call.quorum_remove().await,
-        Endpoint::QuorumTransfer => call.quorum_transfer().await,
-        Endpoint::Page
-        | Endpoint::Health
-        | Endpoint::Metrics
-        | Endpoint::Members
-        | Endpoint::Version
-        | Endpoint::Redirect
-        | Endpoint::Scheduler
-        | Endpoint::State
-        | Endpoint::Leader => unreachable!("answered elsewhere"),
+    let outcome = match ours {
+        Ours::Agents => call.agents().await,
+        Ours::Frameworks => call.frameworks().await,
+        Ours::Tasks => call.tasks().await,
+        Ours::Task(task) => call.task(&task).await,
+        Ours::TaskLogs(task) => call.task_logs(&task).await,
+        Ours::TaskKill(task) => call.task_kill(&task).await,
+        Ours::Runs => call.create_run().await,
+        Ours::Run(run) => call.run(&run).await,
+        Ours::RunKill(run) => call.kill_run(&run).await,
+        Ours::Quorum => call.quorum().await,
+        Ours::QuorumRemove => call.quorum_remove().await,
+        Ours::QuorumTransfer => call.quorum_transfer().await,
     };
     outcome.unwrap_or_else(|refusal| *refusal)
 }
 
 /// What a request wants to do to what.
-fn asked(endpoint: &Endpoint) -> (Action, Object) {
-    match endpoint {
-        Endpoint::Page | Endpoint::Health | Endpoint::Metrics | Endpoint::Members => {
-            (Action::Observe, Object::Cluster)
-        }
-        Endpoint::Version | Endpoint::Redirect | Endpoint::Leader => {
-            (Action::Observe, Object::Cluster)
-        }
-        Endpoint::State
-        | Endpoint::Agents
-        | Endpoint::Frameworks
-        | Endpoint::Tasks
-        | Endpoint::Task(_)
-        | Endpoint::TaskLogs(_)
-        | Endpoint::Run(_)
-        | Endpoint::Quorum => (Action::Read, Object::Cluster),
-        Endpoint::Scheduler => (Action::Call, Object::Cluster),
-        Endpoint::Runs => (Action::CreateRun, Object::Cluster),
-        Endpoint::RunKill(_) | Endpoint::TaskKill(_) => (Action::Kill, Object::Cluster),
-        Endpoint::QuorumRemove | Endpoint::QuorumTransfer => {
-            (Action::ChangeQuorum, Object::Cluster)
-        }
+fn asked(ours: &Ours) -> (Action, Object) {
+    match ours {
+        Ours::Agents
+        | Ours::Frameworks
+        | Ours::Tasks
+        | Ours::Task(_)
+        | Ours::TaskLogs(_)
+        | Ours::Run(_)
+        | Ours::Quorum => (Action::Read, Object::Cluster),
+        Ours::Runs => (Action::CreateRun, Object::Cluster),
+        Ours::RunKill(_) | Ours::TaskKill(_) => (Action::Kill, Object::Cluster),
+        Ours::QuorumRemove | Ours::QuorumTransfer => (Action::ChangeQuorum, Object::Cluster),
     }
 }
 
