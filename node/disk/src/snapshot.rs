@@ -1,7 +1,7 @@
 //! Snapshots, each in a file of its own: written aside, synced, then named.
 //!
 //! ```text
-//! magic 8 bytes | length u32 | crc32 u32 | head | { length u32 | crc32 u32 | chunk }* | 0 u32 | count u32
+//! magic 8 bytes | length u32 | crc32 u32 | head | { length u32 | crc32 u32 | chunk }* | end u32 | count u32
 //! ```
 
 use std::fs::File;
@@ -20,6 +20,9 @@ use crate::recovery::DamageError;
 
 const MAGIC: &[u8; 8] = b"shoalsn1";
 const PREFIX: &str = "snapshot-";
+/// Stands where a length would: no chunk is that long, while one may well be empty.
+const END: u32 = u32::MAX;
+const _: () = assert!(CHUNK_BYTES < END as usize);
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -32,8 +35,15 @@ fn path(folder: &Path, index: Index) -> PathBuf {
     folder.join(format!("{PREFIX}{:016x}", index.0))
 }
 
-/// Writes a snapshot durably, then removes the older ones.
+/// Writes a snapshot durably, then removes the older ones. One that a newer one overtook is not
+/// written. Only one may be written at a time: they share the removal of the older ones.
 pub(crate) fn save(io: &dyn Io, folder: &Path, snapshot: &Snapshot) -> io::Result<()> {
+    if list(folder)?
+        .last()
+        .is_some_and(|(newest, _)| *newest > snapshot.index)
+    {
+        return Ok(());
+    }
     let target = path(folder, snapshot.index);
     let temporary = target.with_extension("tmp");
     let file = File::create(&temporary)?;
@@ -63,7 +73,7 @@ pub(crate) fn save(io: &dyn Io, folder: &Path, snapshot: &Snapshot) -> io::Resul
         put(piece)?;
     }
     let mut trailer = Vec::with_capacity(8);
-    trailer.put_u32_le(0);
+    trailer.put_u32_le(END);
     trailer.put_u32_le(u32::try_from(snapshot.chunks.len()).map_err(io::Error::other)?);
     put(&trailer)?;
     io.sync(&file)?;
@@ -141,9 +151,8 @@ fn parse(bytes: &Bytes) -> Result<Snapshot, usize> {
     loop {
         let length = number(at)?;
         let check = number(at + 4)?;
-        // A piece is never empty: the trailer is what begins with zero.
-        if length == 0 && !pieces.is_empty() {
-            if check != pieces.len() - 1 || at + 8 != bytes.len() {
+        if length == END as usize {
+            if pieces.is_empty() || check != pieces.len() - 1 || at + 8 != bytes.len() {
                 return Err(at);
             }
             break;
@@ -182,7 +191,11 @@ mod tests {
             index: Index(index),
             term: Term(2),
             membership: Membership::of(&[RaftId(1), RaftId(2)]),
-            chunks: Arc::new([Bytes::from_static(b"first"), Bytes::from_static(b"second")]),
+            chunks: Arc::new([
+                Bytes::from_static(b"first"),
+                Bytes::new(),
+                Bytes::from_static(b"second"),
+            ]),
         }
     }
 
@@ -192,6 +205,15 @@ mod tests {
         assert_eq!(load(folder.path()).unwrap(), None);
         save(&System, folder.path(), &sample(3)).unwrap();
         save(&System, folder.path(), &sample(9)).unwrap();
+        assert_eq!(load(folder.path()).unwrap(), Some(sample(9)));
+        assert_eq!(list(folder.path()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn one_that_was_overtaken_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        save(&System, folder.path(), &sample(9)).unwrap();
+        save(&System, folder.path(), &sample(3)).unwrap();
         assert_eq!(load(folder.path()).unwrap(), Some(sample(9)));
         assert_eq!(list(folder.path()).unwrap().len(), 1);
     }

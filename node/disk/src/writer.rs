@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use shoal_api::Index;
@@ -46,6 +46,7 @@ pub struct LogWriter {
     folder: PathBuf,
     io: Arc<dyn Io>,
     tell: Tell,
+    snapshots: Snapshots,
 }
 
 type Telling = dyn Fn(Event) + Send + Sync;
@@ -56,6 +57,21 @@ struct Tell(Arc<Telling>);
 impl std::fmt::Debug for Tell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Tell")
+    }
+}
+
+/// Whose turn it is to write a snapshot: the log's thread installs one while another may be saved.
+#[derive(Clone, Debug, Default)]
+struct Snapshots(Arc<Mutex<()>>);
+
+impl Snapshots {
+    /// Waits while the disk is full; nobody holds the turn meanwhile.
+    fn save(&self, tell: &Tell, io: &dyn Io, folder: &Path, snapshot: &Snapshot) -> io::Result<()> {
+        retried(tell, || {
+            // What a panicked holder left behind is an unfinished file, as after a crash.
+            let _turn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            snapshot::save(io, folder, snapshot)
+        })
     }
 }
 
@@ -78,12 +94,14 @@ impl LogWriter {
         let log = Log::open(folder, found.position)
             .map_err(|error| DamageError::io("write", folder, error))?;
         let tell = Tell(Arc::new(tell));
+        let snapshots = Snapshots::default();
         let (orders, waiting) = sync_channel(ORDERS);
         let mut worker = Worker {
             log,
             io: Arc::clone(&io),
             tell: tell.clone(),
             folder: folder.to_owned(),
+            snapshots: snapshots.clone(),
         };
         let thread = std::thread::Builder::new()
             .name("shoal-log".to_owned())
@@ -95,6 +113,7 @@ impl LogWriter {
             folder: folder.to_owned(),
             io,
             tell,
+            snapshots,
         };
         Ok((writer, found.recovered))
     }
@@ -121,10 +140,11 @@ impl LogWriter {
     /// Writes a snapshot on a thread of its own, beside the log; [`Event::SnapshotSaved`] follows.
     pub fn save_snapshot(&self, snapshot: Snapshot) {
         let (io, folder, tell) = (Arc::clone(&self.io), self.folder.clone(), self.tell.clone());
+        let snapshots = self.snapshots.clone();
         let spawned = std::thread::Builder::new()
             .name("shoal-snapshot".to_owned())
             .spawn(
-                move || match retried(&tell, || snapshot::save(&*io, &folder, &snapshot)) {
+                move || match snapshots.save(&tell, &*io, &folder, &snapshot) {
                     Ok(()) => (tell.0)(Event::SnapshotSaved(snapshot.index)),
                     Err(error) => {
                         (tell.0)(Event::Failed(format!("cannot write a snapshot: {error}")))
@@ -182,6 +202,7 @@ struct Worker {
     io: Arc<dyn Io>,
     tell: Tell,
     folder: PathBuf,
+    snapshots: Snapshots,
 }
 
 impl Worker {
@@ -221,7 +242,7 @@ impl Worker {
         for (_, batch) in group {
             // The log may point to a snapshot only once that is there.
             if let Some(snapshot) = &batch.snapshot {
-                retried(&self.tell, || snapshot::save(io, folder, snapshot))?;
+                self.snapshots.save(&self.tell, io, folder, snapshot)?;
             }
         }
         if let Some((ticket, _)) = group.last() {

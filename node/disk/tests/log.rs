@@ -130,6 +130,30 @@ fn a_snapshot_replaces_the_log() {
     assert_eq!(recovered.entries, [entry(10, 2, "k")]);
 }
 
+/// A snapshot of one's own is saved beside the log while the log's thread installs a received one.
+#[test]
+fn snapshots_written_at_once_do_not_disturb_each_other() {
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, _, told) = open(folder.path(), Arc::new(System));
+        writer.save_snapshot(snapshot(5));
+        wait(&told, &Event::SnapshotSaved(Index(5)));
+        writer.save_snapshot(snapshot(60));
+        let received = Batch {
+            snapshot: Some(snapshot(90)),
+            ..batch(1, vec![])
+        };
+        writer.persist(Ticket(1), received);
+        let mut events = [(); 2].map(|()| told.recv_timeout(PATIENCE).unwrap());
+        events.sort_by_key(|event| matches!(event, Event::SnapshotSaved(_)));
+        let expected = [Event::Persisted(Ticket(1)), Event::SnapshotSaved(Index(60))];
+        assert_eq!(events, expected);
+        drop(writer);
+        let recovered = recover(folder.path()).unwrap().unwrap();
+        assert_eq!(recovered.snapshot, Some(snapshot(90)));
+    }
+}
+
 #[test]
 fn old_segments_go_and_the_rest_stays() {
     let folder = tempfile::tempdir().unwrap();
