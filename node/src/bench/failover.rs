@@ -115,9 +115,10 @@ async fn ask(guest: &Guest, to: &HostPort, command: &Forwarded) -> Result<Outcom
         let next = tokio::time::timeout(ASK_EVERY, connection.reader.next()).await;
         let Ok(payload) = next else { continue };
         let payload = payload.map_err(failed)?.ok_or_else(|| failed("closed"))?;
-        if let Some((of, outcome)) = guest::outcome(&payload)
-            && of == counter
-        {
+        let told = guest::outcomes(&payload)
+            .into_iter()
+            .find(|(of, _)| *of == counter);
+        if let Some((_, outcome)) = told {
             return Ok(outcome);
         }
     }

@@ -94,19 +94,15 @@ pub fn forward(lowest: u64, commands: Vec<Forwarded>) -> Bytes {
     Bytes::from(postcard::to_allocvec(&message).expect("a message can be encoded"))
 }
 
-/// The outcome that a payload tells, with the counter of its command.
-pub fn outcome(payload: &Bytes) -> Option<(u64, Outcome)> {
-    match postcard::from_bytes(payload).ok()? {
-        LedgerMessage::Applied {
-            request, outcome, ..
-        } => Some((request.counter, postcard::from_bytes(&outcome).ok()?)),
-        LedgerMessage::Forward { .. }
-        | LedgerMessage::Refused { .. }
-        | LedgerMessage::Reconcile { .. }
-        | LedgerMessage::ReadFile { .. }
-        | LedgerMessage::FilePiece { .. }
-        | LedgerMessage::Hash { .. } => None,
-    }
+/// The outcomes that a payload tells, with the counters of their commands.
+pub fn outcomes(payload: &Bytes) -> Vec<(u64, Outcome)> {
+    let Ok(LedgerMessage::Applied { outcomes }) = postcard::from_bytes(payload) else {
+        return Vec::new();
+    };
+    let typed = |(request, outcome): (RequestId, Bytes)| {
+        Some((request.counter, postcard::from_bytes(&outcome).ok()?))
+    };
+    outcomes.into_iter().filter_map(typed).collect()
 }
 
 /// Sends one command and waits for its outcome.
@@ -123,15 +119,17 @@ pub async fn one(connection: &mut Connection, command: Forwarded) -> Result<Outc
     loop {
         let payload = connection.reader.next().await.map_err(failed)?;
         let payload = payload.ok_or_else(|| failed("the master closed the connection"))?;
-        if let Some((of, outcome)) = outcome(&payload)
-            && of == counter
+        if let Some((_, outcome)) = outcomes(&payload)
+            .into_iter()
+            .find(|(of, _)| *of == counter)
         {
             return Ok(outcome);
         }
     }
 }
 
-/// The framework that the guest plays: subscribed, and wanting no offers but its own.
+/// The framework that the guest plays. The agents have a resource of a kind of which the allocator
+/// offers nothing by itself, so all its offers are the guest's own.
 pub fn subscribe(holder: NodeId, stream: StreamId) -> OffersCommand {
     let roles = std::collections::BTreeSet::from([Role::any()]);
     let info = FrameworkInfo {
@@ -139,7 +137,7 @@ pub fn subscribe(holder: NodeId, stream: StreamId) -> OffersCommand {
         name: Arc::from("bench"),
         user: Arc::from("nobody"),
         principal: None,
-        suppressed: roles.clone(),
+        suppressed: std::collections::BTreeSet::new(),
         roles,
         capabilities: std::collections::BTreeSet::new(),
         failover_timeout: std::time::Duration::from_secs(3600),
@@ -151,9 +149,9 @@ pub fn subscribe(holder: NodeId, stream: StreamId) -> OffersCommand {
     }
 }
 
-/// What one task uses.
+/// What one task uses; see [`subscribe`].
 pub fn share() -> Resources {
-    Resources::parse("cpus:0.01;mem:1").expect("the text is well formed")
+    Resources::parse("slots:1").expect("the text is well formed")
 }
 
 /// Small offers, spread over the agents.
@@ -233,7 +231,7 @@ pub async fn play_agents(
                 node: identity.node,
                 name: identity.name.clone(),
                 http: HostPort::new("127.0.0.1", 1),
-                resources: Resources::parse("cpus:1000000;mem:100000000").expect("well formed"),
+                resources: Resources::parse("slots:1000000").expect("well formed"),
                 attributes: Vec::new(),
                 version: Arc::from(env!("CARGO_PKG_VERSION")),
             },

@@ -181,16 +181,15 @@ async fn measure(flags: &BenchLedgerFlags, cluster: &Cluster) -> Result<Measured
         }
         let payload = connection.reader.next().await.map_err(failed)?;
         let payload = payload.ok_or_else(|| failed("the leader closed the connection"))?;
-        let Some((counter, outcome)) = guest::outcome(&payload) else {
-            continue;
-        };
-        if making == Some(counter) {
-            making = None;
-            player.made(&outcome)?;
-        } else if let Some(sent) = flying.remove(&counter) {
-            is_accepted(&outcome)?;
-            if sent >= counts_from {
-                latencies.push(sent.elapsed());
+        for (counter, outcome) in guest::outcomes(&payload) {
+            if making == Some(counter) {
+                making = None;
+                player.made(&outcome)?;
+            } else if let Some(sent) = flying.remove(&counter) {
+                is_accepted(&outcome)?;
+                if sent >= counts_from {
+                    latencies.push(sent.elapsed());
+                }
             }
         }
     }

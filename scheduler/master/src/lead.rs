@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use shoal_api::{AgentId, Dice, FrameworkId, Instant, NodeId, RaftId, RequestId};
+use shoal_api::{AgentId, Dice, FrameworkId, Instant, NodeId, RequestId};
 use shoal_offers::allocator::Allocator;
 use shoal_offers::{Effect, OffersCommand, RemovalCause, RescindCause};
 
 use crate::charter::CharterCommand;
+use crate::guests::Guests;
 use crate::leases::Leases;
 use crate::master::Master;
 use crate::proposals::{Decision, Waiter};
@@ -28,8 +29,8 @@ const LOOK_SELDOM: Duration = Duration::from_secs(1);
 pub(crate) struct Lead {
     pub(crate) queue: Queue,
     pub(crate) leases: Leases,
-    /// Who is to be told of a command's outcome: askers that do not apply the ledger.
-    pub(crate) asked_by: BTreeMap<RequestId, RaftId>,
+    /// Askers that do not apply the ledger.
+    pub(crate) guests: Guests,
     allocator: Option<Allocator>,
     dice: Dice,
     promised: BTreeMap<RequestId, Vec<AgentId>>,
@@ -49,7 +50,7 @@ impl Lead {
         Lead {
             queue: Queue::default(),
             leases: Leases::default(),
-            asked_by: BTreeMap::new(),
+            guests: Guests::default(),
             allocator: None,
             dice,
             promised: BTreeMap::new(),

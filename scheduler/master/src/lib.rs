@@ -11,6 +11,7 @@ mod agents;
 pub mod charter;
 pub mod config;
 mod frameworks;
+mod guests;
 mod hashes;
 pub mod input;
 mod lead;

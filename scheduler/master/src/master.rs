@@ -268,6 +268,7 @@ impl Master {
         self.send_proposals();
         self.propose();
         self.drain_quorum();
+        self.tell_guests();
     }
 
     /// Submits a command under a new request id.

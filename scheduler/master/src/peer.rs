@@ -35,14 +35,10 @@ pub enum LedgerMessage {
         /// Why.
         refused: Refused,
     },
-    /// The leader wrote this request at that index; for askers that do not apply the ledger.
+    /// These requests were applied; for askers that do not apply the ledger themselves.
     Applied {
-        /// Of the sender's request.
-        request: RequestId,
-        /// Where.
-        index: Index,
-        /// The typed outcome.
-        outcome: Bytes,
+        /// Of the sender's requests, with the typed outcome, encoded.
+        outcomes: Vec<(RequestId, Bytes)>,
     },
     /// Answer a reconciliation on the stream that you hold.
     Reconcile {

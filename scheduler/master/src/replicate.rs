@@ -82,7 +82,7 @@ impl Master {
         self.stats.commands += applied.len() as u64;
         self.bytes_since_image += data.len() as u64;
         for command in applied {
-            self.command_applied(index, command);
+            self.command_applied(command);
         }
         if let Some(lead) = &mut self.lead {
             lead.queue.entry_applied();
@@ -95,7 +95,7 @@ impl Master {
         }
     }
 
-    fn command_applied(&mut self, index: Index, command: AppliedCommand) {
+    fn command_applied(&mut self, command: AppliedCommand) {
         let AppliedCommand {
             request,
             outcome,
@@ -112,17 +112,8 @@ impl Master {
         }
         if let Some(lead) = &mut self.lead {
             lead.queue.applied(request);
-            if let Some(asker) = lead.asked_by.remove(&request)
-                && let Some(outcome) = &outcome
-            {
-                let outcome = Bytes::from(postcard::to_allocvec(outcome).unwrap_or_default());
-                let message = LedgerMessage::Applied {
-                    request,
-                    index,
-                    outcome,
-                };
-                let message = PeerMessage::Ledger(message);
-                self.outputs.push_back(Output::Send { to: asker, message });
+            if let Some(outcome) = &outcome {
+                lead.guests.applied(request, outcome);
             }
         }
         match charter {
@@ -323,26 +314,25 @@ impl Master {
                 self.stats.bad_messages += 1;
                 continue;
             }
-            if self.lead.is_none() {
-                continue;
-            }
-            if let Some(outcome) = (!applies).then(|| self.state.outcome_of(request)).flatten() {
-                let outcome = Bytes::from(postcard::to_allocvec(&outcome).unwrap_or_default());
-                let index = self.quorum.applied();
-                let message = LedgerMessage::Applied {
-                    request,
-                    index,
-                    outcome,
-                };
-                let message = PeerMessage::Ledger(message);
-                self.outputs.push_back(Output::Send { to: from, message });
-                continue;
-            }
+            let known = (!applies).then(|| self.state.outcome_of(request)).flatten();
             let Some(lead) = &mut self.lead else { continue };
             if !applies {
-                lead.asked_by.insert(request, from);
+                lead.guests.asks(request, from);
+            }
+            if let Some(outcome) = known {
+                lead.guests.applied(request, &outcome);
+                continue;
             }
             lead.queue.push(forwarded, lowest);
+        }
+    }
+
+    /// As leader: guests are told what became of their commands, all of it in one message each.
+    pub(crate) fn tell_guests(&mut self) {
+        let Some(lead) = &mut self.lead else { return };
+        for (to, outcomes) in lead.guests.take_answers() {
+            let message = PeerMessage::Ledger(LedgerMessage::Applied { outcomes });
+            self.outputs.push_back(Output::Send { to, message });
         }
     }
 
