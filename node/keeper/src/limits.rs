@@ -21,6 +21,9 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 pub const ORPHANED_GRACE: Duration = Duration::from_secs(1);
 /// After KILL to everything, the keeper waits this long for the last process. Ours.
 pub const SHUTDOWN_LAST: Duration = Duration::from_secs(5);
+/// A keeper without a task that runs and without a client ends after this long: its journal keeps what
+/// an agent has yet to hear, and the next agent starts another keeper. Ours.
+pub const IDLE: Duration = Duration::from_secs(5);
 /// Bytes of the stack on which a child runs until it executes its program. Ours.
 pub const CHILD_STACK_BYTES: usize = 64 * 1024;
 

@@ -29,6 +29,8 @@ pub(crate) struct Server {
     lifeline: bool,
     clients: Vec<Client>,
     ending: Option<Ending>,
+    /// Since when nobody needs it.
+    idle_since: Option<Instant>,
     /// Held as long as the keeper lives.
     _lock: OwnedFd,
 }
@@ -81,6 +83,7 @@ impl Server {
             lifeline: options.lifeline,
             clients: Vec::new(),
             ending: None,
+            idle_since: None,
             _lock: lock,
         })
     }
@@ -114,7 +117,7 @@ impl Server {
                 client.flush();
             }
             self.clients.retain(|client| !client.is_broken());
-            if self.has_ended() {
+            if self.has_ended() || self.is_idle_for_long() {
                 return Ok(());
             }
         }
@@ -168,7 +171,11 @@ impl Server {
     }
 
     fn timeout(&self) -> Option<Timespec> {
-        let (Ending::Asked(until) | Ending::Forced(until)) = self.ending?;
+        let idle_until = self.idle_since.map(|since| since + limits::IDLE);
+        let until = match self.ending {
+            Some(Ending::Asked(until) | Ending::Forced(until)) => until,
+            None => idle_until?,
+        };
         let wait = until.saturating_duration_since(Instant::now());
         Timespec::try_from(wait).ok()
     }
@@ -274,6 +281,16 @@ impl Server {
                 self.ending = Some(Ending::Asked(until));
             }
         }
+    }
+
+    /// Takes note of whether anybody needs it; true once nobody did for long.
+    fn is_idle_for_long(&mut self) -> bool {
+        if !self.clients.is_empty() || self.table.is_running() {
+            self.idle_since = None;
+            return false;
+        }
+        let since = *self.idle_since.get_or_insert_with(Instant::now);
+        since.elapsed() >= limits::IDLE
     }
 
     /// Drives the end on; true once nothing is left to wait for.
