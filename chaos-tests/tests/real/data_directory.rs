@@ -9,7 +9,7 @@ use crate::machine;
 use crate::wait::{check, seconds, until};
 
 /// Starts a node of that cluster on an address of its own and waits for its end.
-fn intruder(cluster: &Cluster, data: &Path) -> Output {
+fn intruder(cluster: &Cluster, roles: &str, data: &Path) -> Output {
     let first = cluster.nodes().remove(0);
     let own = |address: &str| address.replace("127.0.0.1:", "127.0.0.99:");
     let agent_http = own(cluster.api());
@@ -17,14 +17,7 @@ fn intruder(cluster: &Cluster, data: &Path) -> Output {
     let next = port.parse::<u16>().expect("a port is a number") + 1;
     let api_port = port.to_string();
     let mut child = Command::new(machine::shoal())
-        .args([
-            "node",
-            "--name",
-            "intruder",
-            "--roles",
-            "master,agent",
-            "--data",
-        ])
+        .args(["node", "--name", "intruder", "--roles", roles, "--data"])
         .arg(data)
         .args([
             "--join",
@@ -66,10 +59,10 @@ fn intruder(cluster: &Cluster, data: &Path) -> Output {
 }
 
 #[test]
-fn a_directory_of_another_cluster_is_refused() {
-    let other = Cluster::start(1, 1).end();
+fn an_agent_of_another_cluster_is_refused() {
+    let other = Cluster::start(1, 2).end();
     let cluster = Cluster::start(1, 1);
-    let output = intruder(&cluster, &other.data.join("dev"));
+    let output = intruder(&cluster, "agent", &other.data.join("agent1"));
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("cluster"), "it names the reason: {text}");
     assert_eq!(
@@ -82,9 +75,12 @@ fn a_directory_of_another_cluster_is_refused() {
 #[test]
 fn a_directory_in_use_is_refused() {
     let cluster = Cluster::start(1, 1);
-    let output = intruder(&cluster, &cluster.nodes()[0].data);
+    let output = intruder(&cluster, "master,agent", &cluster.nodes()[0].data);
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("in use"), "it names the reason: {text}");
+    assert!(
+        text.contains("another process"),
+        "it names the reason: {text}"
+    );
     assert_eq!(
         cluster.run(&["run", "--", "echo", "unharmed"]),
         "unharmed\n"
@@ -97,7 +93,7 @@ fn a_file_is_no_directory() {
     let cluster = Cluster::start(1, 1);
     let file = cluster.scratch("file");
     fs::write(&file, "precious").expect("a file can be written");
-    intruder(&cluster, &file);
+    intruder(&cluster, "master,agent", &file);
     assert_eq!(fs::read(&file).expect("it is still there"), b"precious");
     cluster.end();
 }
