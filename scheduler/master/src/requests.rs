@@ -113,20 +113,14 @@ impl Master {
                 claim: None,
             },
             Call::Decline { offers, filters } => {
-                let held = self.streams.conn_of(&framework, stream).is_some();
                 let command = OffersCommand::Declined {
-                    framework,
+                    framework: framework.clone(),
                     stream,
                     offers,
                     filters,
                 };
-                if held {
-                    // Losing this master takes the offers back anyway.
-                    self.submit_lazily(LedgerCommand::Offers(command));
-                    self.answer(ask, Answer::Done);
-                    return;
-                }
-                command
+                self.decline(ask, &framework, stream, command);
+                return;
             }
             Call::Revive(roles) => OffersCommand::Revived {
                 framework,
@@ -162,6 +156,23 @@ impl Master {
             }
         };
         self.submit(LedgerCommand::Offers(command), Waiter::Ask(ask));
+    }
+
+    fn decline(
+        &mut self,
+        ask: Ask,
+        framework: &FrameworkId,
+        stream: StreamId,
+        command: OffersCommand,
+    ) {
+        let command = LedgerCommand::Offers(command);
+        if self.streams.conn_of(framework, stream).is_some() {
+            // Losing this master takes the offers back anyway.
+            self.submit_lazily(command);
+            self.answer(ask, Answer::Done);
+        } else {
+            self.submit(command, Waiter::Ask(ask));
+        }
     }
 
     pub(crate) fn reconcile_certain(

@@ -273,6 +273,85 @@ fn spec(id: &str) -> Arc<TaskSpec> {
     })
 }
 
+/// A framework with its stream and the only agent, both at one master.
+struct Stage {
+    on: RaftId,
+    agent_conn: Conn,
+    agent: AgentId,
+    framework: FrameworkId,
+    stream: StreamId,
+    offer: shoal_api::offer::Offer,
+}
+
+impl Stage {
+    fn set(cluster: &mut Cluster, on: RaftId) -> Stage {
+        let agent_conn = cluster.agent(on, 100);
+        let agent = cluster
+            .to_agents
+            .iter()
+            .find_map(|(_, conn, message)| match message {
+                MasterMessage::Welcome { agent, .. } if *conn == agent_conn => Some(*agent),
+                _ => None,
+            });
+        let agent = agent.expect("the agent is welcome");
+        let (conn, framework, stream) = cluster.subscribe(on);
+        cluster.run(Duration::from_secs(2));
+        let mut heard = cluster
+            .notices
+            .iter()
+            .filter(|(_, at, _)| *at == conn)
+            .map(|(_, _, notice)| notice);
+        assert!(matches!(heard.next(), Some(Notice::Subscribed { .. })));
+        assert_eq!(heard.next(), Some(&Notice::Heartbeat));
+        let Some(Notice::Offers(offers)) = heard.next() else {
+            panic!("no offers")
+        };
+        assert_eq!(offers.len(), 1);
+        let offer = offers[0].0.clone();
+        assert_eq!(offer.agent, agent);
+        Stage {
+            on,
+            agent_conn,
+            agent,
+            framework,
+            stream,
+            offer,
+        }
+    }
+
+    fn call(&self, call: Call) -> Request {
+        let (framework, stream) = (self.framework.clone(), self.stream);
+        Request::Call(FrameworkCall {
+            framework,
+            stream,
+            call,
+        })
+    }
+
+    /// The agent reports, the framework hears of it and acknowledges.
+    fn report(&self, cluster: &mut Cluster, key: &TaskKey, sequence: u64, state: TaskState) {
+        let message = AgentMessage::Update(cluster.status(key, sequence, state));
+        cluster.step(
+            self.on,
+            Input::Session {
+                conn: self.agent_conn,
+                message,
+            },
+        );
+        cluster.run(Duration::from_millis(50));
+        let told = cluster.notices.iter().any(
+            |(_, _, notice)| matches!(notice, Notice::Update(status) if status.state == state),
+        );
+        assert!(told, "the framework hears of {state}");
+        let acknowledge = self.call(Call::Acknowledge {
+            agent: AgentName::Id(self.agent),
+            task: Arc::from(key.task.as_str()),
+            update: UpdateId(u128::from(sequence)),
+        });
+        assert!(matches!(cluster.ask(self.on, acknowledge), Answer::Done));
+    }
+}
+
 #[test]
 fn a_task_goes_the_whole_road() {
     for masters in [1, 3] {
@@ -284,45 +363,16 @@ fn a_task_goes_the_whole_road() {
             .keys()
             .find(|id| **id != leader)
             .unwrap_or(&leader);
-        let agent_conn = cluster.agent(other, 100);
-        let welcome = cluster
-            .to_agents
-            .iter()
-            .find_map(|(_, conn, message)| match message {
-                MasterMessage::Welcome { agent, .. } if *conn == agent_conn => Some(*agent),
-                _ => None,
-            });
-        let agent = welcome.expect("the agent is welcome");
-        let (conn, framework, stream) = cluster.subscribe(other);
-        cluster.run(Duration::from_secs(2));
-        let heard: Vec<&Notice> = cluster
-            .notices
-            .iter()
-            .filter(|(_, on, _)| *on == conn)
-            .map(|(_, _, n)| n)
-            .collect();
-        assert!(matches!(heard[0], Notice::Subscribed { .. }), "{heard:?}");
-        assert_eq!(*heard[1], Notice::Heartbeat);
-        let Notice::Offers(offers) = heard[2] else {
-            panic!("no offers: {heard:?}")
-        };
-        assert_eq!(offers.len(), 1);
-        let offer = offers[0].0.clone();
-        assert_eq!(offer.agent, agent);
-        let call = Call::Accept {
-            offers: vec![Ok(offer.id)],
+        let stage = Stage::set(&mut cluster, other);
+        let accept = stage.call(Call::Accept {
+            offers: vec![Ok(stage.offer.id)],
             launches: vec![Launch::Task {
-                agent: AgentName::Id(agent),
+                agent: AgentName::Id(stage.agent),
                 spec: spec("t1"),
             }],
             filters: Filters::default(),
-        };
-        let call = FrameworkCall {
-            framework: framework.clone(),
-            stream,
-            call,
-        };
-        let answer = cluster.ask(leader, Request::Call(call));
+        });
+        let answer = cluster.ask(leader, accept);
         assert!(matches!(answer, Answer::Done), "{answer:?}");
         let launched = cluster
             .to_agents
@@ -332,36 +382,8 @@ fn a_task_goes_the_whole_road() {
                 _ => None,
             });
         let key = launched.expect("the launch reaches the agent");
-        for (sequence, state) in [(1, TaskState::Running), (2, TaskState::Finished)] {
-            let update = cluster.status(&key, sequence, state);
-            let message = AgentMessage::Update(update);
-            cluster.step(
-                other,
-                Input::Session {
-                    conn: agent_conn,
-                    message,
-                },
-            );
-            cluster.run(Duration::from_millis(50));
-            let told = cluster.notices.iter().any(
-                |(_, _, notice)| matches!(notice, Notice::Update(status) if status.state == state),
-            );
-            assert!(told, "the framework hears of {state}");
-            let call = Call::Acknowledge {
-                agent: AgentName::Id(agent),
-                task: Arc::from("t1"),
-                update: UpdateId(u128::from(sequence)),
-            };
-            let call = FrameworkCall {
-                framework: framework.clone(),
-                stream,
-                call,
-            };
-            assert!(matches!(
-                cluster.ask(other, Request::Call(call)),
-                Answer::Done
-            ));
-        }
+        stage.report(&mut cluster, &key, 1, TaskState::Running);
+        stage.report(&mut cluster, &key, 2, TaskState::Finished);
         let forgotten = cluster
             .to_agents
             .iter()
