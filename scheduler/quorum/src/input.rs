@@ -61,7 +61,7 @@ pub enum Input {
     SnapshotTaken {
         /// The last entry in it.
         index: Index,
-        /// Its bytes, in pieces of any size, at most [`crate::limits::SNAPSHOT_BYTES`] together.
+        /// Its bytes, in one or more pieces of any size, at most [`crate::limits::SNAPSHOT_BYTES`] together.
         chunks: Arc<[Bytes]>,
     },
     /// A snapshot of [`crate::Output::SaveSnapshot`] is durable.

@@ -10,6 +10,9 @@ pub const APPEND_BYTES: usize = 1024 * 1024;
 pub const APPEND_ENTRIES: usize = 1 << 20;
 /// Append messages to one peer that are not answered; then the leader waits. Ours.
 pub const APPENDS_IN_FLIGHT: usize = 256;
+/// Terms and indexes that a peer may name; larger ones are refused, so that counting on from them never
+/// overflows. Ours.
+pub const NUMBER: u64 = 1 << 62;
 /// Bytes of one encoded message; a larger one is not decoded. Ours.
 pub const MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes proposed and not committed; beyond, proposals are returned. Ours.
@@ -18,6 +21,9 @@ pub const UNCOMMITTED_BYTES: usize = 64 * 1024 * 1024;
 pub const PROPOSALS_WAITING: usize = 65_536;
 /// Batches given to the disk and not durable; then the machine waits for the disk. Ours.
 pub const BATCHES_IN_FLIGHT: usize = 256;
+/// How long a leader's disk may take for one batch before the leader hands over to one whose disk
+/// works, and between two such attempts. Ours.
+pub const DISK_STALLED: Duration = Duration::from_secs(2);
 /// Messages that wait for the disk; beyond, new ones are dropped, as a network might. Ours.
 pub const MESSAGES_HELD: usize = 16_384;
 /// Bytes of committed entries handed out at a time. Ours.

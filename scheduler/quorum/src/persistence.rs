@@ -6,8 +6,10 @@
 //! sole voter with learners leads before its vote is durable.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use raft::eraftpb::Message;
+use shoal_api::Instant;
 
 use crate::entry::Snapshot;
 use crate::input::Ticket;
@@ -24,6 +26,8 @@ struct Pending {
 #[derive(Debug, Default)]
 pub(crate) struct Persistence {
     issued: Ticket,
+    /// When each ticket that is not durable was issued.
+    open: VecDeque<(Ticket, Instant)>,
     durable: Ticket,
     /// The latest ticket that carried a new term or vote.
     vote: Ticket,
@@ -44,8 +48,9 @@ pub(crate) struct Durable {
 
 impl Persistence {
     /// The next ticket; `votes` if it carries a new term or vote.
-    pub(crate) fn issue(&mut self, votes: bool) -> Ticket {
+    pub(crate) fn issue(&mut self, now: Instant, votes: bool) -> Ticket {
         self.issued = Ticket(self.issued.0 + 1);
+        self.open.push_back((self.issued, now));
         if votes {
             self.vote = self.issued;
         }
@@ -92,6 +97,11 @@ impl Persistence {
             "quorum: {ticket:?} is durable before it was issued"
         );
         self.durable = self.durable.max(ticket);
+        while self
+            .open
+            .pop_front_if(|(open, _)| *open <= ticket)
+            .is_some()
+        {}
         let mut done = Durable::default();
         while let Some(pending) = self.pending.pop_front_if(|p| p.ticket <= ticket) {
             done.ready = Some(pending.ready);
@@ -108,6 +118,12 @@ impl Persistence {
         usize::try_from(self.issued.0 - self.durable.0).expect("batches in flight are bounded")
     }
 
+    /// Whether the disk has not finished a batch for that long.
+    pub(crate) fn stalled(&self, now: Instant, patience: Duration) -> bool {
+        let oldest = self.open.front();
+        oldest.is_some_and(|(_, at)| now.since(*at) >= patience)
+    }
+
     /// Whether a received snapshot is not durable.
     pub(crate) fn installs(&self) -> bool {
         self.pending.iter().any(|p| p.snapshot.is_some())
@@ -121,11 +137,11 @@ mod tests {
     #[test]
     fn a_follower_waits_for_everything_a_leader_for_its_vote() {
         let mut p = Persistence::default();
-        assert_eq!(p.issue(true), Ticket(1));
+        assert_eq!(p.issue(Instant::ZERO, true), Ticket(1));
         assert!(!p.note(1, None));
         assert!(p.hold(Message::default(), true).unwrap().is_none());
         assert_eq!(p.complete(Ticket(1)).messages.len(), 1);
-        p.issue(false);
+        p.issue(Instant::ZERO, false);
         assert!(!p.note(2, None));
         assert!(p.hold(Message::default(), true).unwrap().is_some());
         assert!(p.hold(Message::default(), false).unwrap().is_none());
@@ -138,7 +154,7 @@ mod tests {
     fn a_ready_without_writes_is_durable_with_those_before_it() {
         let mut p = Persistence::default();
         assert!(p.note(1, None));
-        p.issue(false);
+        p.issue(Instant::ZERO, false);
         assert!(!p.note(2, None));
         assert!(!p.note(3, None));
         assert_eq!(p.complete(Ticket(1)).ready, Some(3));

@@ -49,6 +49,9 @@ pub struct Quorum {
     clock: ElectionClock,
     hint: Option<Hint>,
     outputs: VecDeque<Output>,
+    /// The last entry, and its term, that the caller has polled. Raft's own count is ahead of it by
+    /// what waits in `outputs`.
+    handed_out: (Index, Term),
     /// Something was stepped since Raft was last asked what it wants.
     dirty: bool,
     proposals: Vec<Bytes>,
@@ -73,6 +76,8 @@ pub struct Quorum {
     /// The memberships since the latest snapshot, each from its index on; never empty.
     memberships: Vec<(u64, Membership)>,
     transferring: bool,
+    /// When this leader last tried to hand over because of its disk.
+    gave_way: Option<Instant>,
     /// When each peer last answered this leader.
     heard: BTreeMap<RaftId, Instant>,
     confirmed: Option<Instant>,
@@ -127,7 +132,10 @@ impl Quorum {
             Input::Persisted { ticket } => self.persisted(ticket),
             Input::SnapshotTaken { index, chunks } => self.snapshot_taken(index, chunks),
             Input::SnapshotSaved { index } => self.snapshot_was_saved(index),
-            Input::DiskFull => self.disk_full = true,
+            Input::DiskFull => {
+                self.disk_full = true;
+                self.give_way();
+            }
             Input::DiskHasRoom => self.disk_full = false,
         }
         self.try_hint();
@@ -139,7 +147,13 @@ impl Quorum {
         if self.outputs.is_empty() && self.dirty {
             self.pump();
         }
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if let Some(Output::Apply { index, term, .. } | Output::Restore { index, term, .. }) =
+            output
+        {
+            self.handed_out = (index, term);
+        }
+        output
     }
 
     /// When to step [`Input::Wake`].
@@ -172,6 +186,20 @@ impl Quorum {
         self.expire_snapshots();
         if self.is_leader() {
             self.confirm_leader();
+            if self.persistence.stalled(self.now, limits::DISK_STALLED) {
+                self.give_way();
+            }
+        }
+    }
+
+    /// A leader commits through the others while its own disk stands still, but applies nothing and
+    /// so answers nobody: one whose disk works does better.
+    fn give_way(&mut self) {
+        let lately = |at: Instant| self.now.since(at) < limits::DISK_STALLED;
+        if self.is_leader() && !self.gave_way.is_some_and(lately) && self.successor(None).is_some()
+        {
+            self.gave_way = Some(self.now);
+            self.transfer(None);
         }
     }
 
@@ -318,10 +346,10 @@ impl Quorum {
         self.raw.raft.state == StateRole::Leader
     }
 
-    /// Whether it leads and has handed out an entry of its own term, so that the state machine here
+    /// Whether it leads and the caller has polled an entry of its term, so that the state machine here
     /// holds all that was ever acknowledged.
     pub fn is_settled_leader(&self) -> bool {
-        self.is_leader() && self.raw.raft.apply_to_current_term()
+        self.is_leader() && self.handed_out.1 == self.term()
     }
 
     /// Who it is.
@@ -334,9 +362,15 @@ impl Quorum {
         Term(self.raw.raft.term)
     }
 
-    /// The last entry handed out for application.
+    /// The last entry handed out for application: polled, not only waiting to be. An image of the
+    /// state machine that follows the outputs is always one of this index.
     pub fn applied(&self) -> Index {
-        Index(self.raw.raft.raft_log.applied)
+        self.handed_out.0
+    }
+
+    /// The last entry that is or waits to be handed out.
+    fn raft_applied(&self) -> u64 {
+        self.raw.raft.raft_log.applied
     }
 
     /// The last entry known to be committed.

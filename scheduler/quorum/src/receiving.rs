@@ -90,6 +90,7 @@ impl Assembly {
         let largest = (limits::SNAPSHOT_BYTES / limits::SNAPSHOT_PIECE_BYTES
             + limits::SNAPSHOT_CHUNKS) as u64;
         let possible = piece.index > 0
+            && piece.index.max(piece.term) <= limits::NUMBER
             && piece.index_term > 0
             && piece.index_term <= piece.term
             && (1..=largest).contains(&piece.pieces)

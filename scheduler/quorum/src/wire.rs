@@ -261,16 +261,28 @@ pub(crate) struct Standing {
 
 /// Whether a correct peer can have sent this to a log that stands there.
 pub(crate) fn check(message: &RaftMessage, standing: Standing) -> bool {
+    let numbers = [
+        message.term,
+        message.index,
+        message.commit,
+        message.log_term,
+    ];
+    if numbers.iter().any(|number| *number > limits::NUMBER) {
+        return false;
+    }
     match message.msg_type {
         MessageType::MsgAppend => {
             let connected = message.entries.iter().enumerate().all(|(i, entry)| {
                 Some(entry.index) == message.index.checked_add(1 + i as u64)
-                    && entry.term >= message.log_term
+                    && entry.term >= message.log_term.max(1)
                     && entry.term <= message.term
                     && entry.data.len() <= limits::ENTRY_BYTES
             });
             let leads_already = standing.leads && message.term == standing.term;
+            // To Raft, an index beyond its log has term 0: such an append would seem to connect.
+            let named = (message.index == 0) == (message.log_term == 0);
             message.term > 0
+                && named
                 && message.entries.len() <= limits::APPEND_ENTRIES
                 && connected
                 && !leads_already
@@ -284,10 +296,12 @@ pub(crate) fn check(message: &RaftMessage, standing: Standing) -> bool {
         MessageType::MsgAppendResponse => {
             message.term > 0
                 && (message.term != standing.term
-                    || message.reject
-                    || message.index <= standing.last)
+                    || (message.index <= standing.last && message.reject_hint <= standing.last))
         }
-        MessageType::MsgReadIndex => message.entries.len() == 1,
+        // It has no term. A follower would pass it on as its own, and the answer would miss its asker.
+        MessageType::MsgReadIndex => {
+            message.term == 0 && message.entries.len() == 1 && standing.leads
+        }
         MessageType::MsgReadIndexResp => message.term > 0 && message.entries.len() == 1,
         MessageType::MsgRequestVote
         | MessageType::MsgRequestVoteResponse
@@ -416,6 +430,23 @@ mod tests {
         };
         assert!(!check(&append(8, &[]), leads), "two leaders of one term");
         assert!(!check(&append(u64::MAX, &[(0, 5)]), STANDING));
+        let mut unnamed = append(22, &[]);
+        unnamed.log_term = 0;
+        assert!(!check(&unnamed, STANDING));
+    }
+
+    #[test]
+    fn an_answer_about_what_was_never_sent_is_refused() {
+        let answer = |index, reject_hint| RaftMessage {
+            msg_type: MessageType::MsgAppendResponse,
+            term: 5,
+            index,
+            reject: reject_hint > 0,
+            reject_hint,
+            ..RaftMessage::default()
+        };
+        assert!(check(&answer(8, 0), STANDING) && check(&answer(8, 8), STANDING));
+        assert!(!check(&answer(9, 0), STANDING) && !check(&answer(8, u64::MAX), STANDING));
     }
 
     #[test]

@@ -183,7 +183,7 @@ impl Quorum {
     }
 
     /// The voter that has most of the log, of those that answer.
-    fn successor(&self, to: Option<RaftId>) -> Option<RaftId> {
+    pub(super) fn successor(&self, to: Option<RaftId>) -> Option<RaftId> {
         let matched = |id: &RaftId| self.raw.raft.prs().get(id.0).map_or(0, |p| p.matched);
         let (_, membership) = self.memberships.last().expect("there is always one");
         let voters = membership.voters.iter().copied();

@@ -33,7 +33,7 @@ impl Quorum {
         self.note_status();
         self.send_pieces();
         self.want_snapshot();
-        for (context, index) in self.reads.answered(self.applied().0) {
+        for (context, index) in self.reads.answered(self.raft_applied()) {
             self.outputs.push_back(Output::ReadReady { context, index });
         }
     }
@@ -146,7 +146,7 @@ impl Quorum {
         if let Some(after) = ready.hs() {
             self.voted = after.clone();
         }
-        let ticket = self.persistence.issue(votes);
+        let ticket = self.persistence.issue(self.now, votes);
         let snapshot = batch.snapshot.clone();
         self.outputs.push_back(Output::Persist { ticket, batch });
         snapshot

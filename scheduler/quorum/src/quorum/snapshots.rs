@@ -35,7 +35,7 @@ impl Quorum {
         let long = tail.len() > self.config.snapshot_after
             || tail.bytes() > limits::TAIL_BYTES_WANT
             || self.memberships.len() >= limits::MEMBERSHIPS;
-        let applied = self.applied().0;
+        let applied = self.raft_applied();
         let helps = self.snapshot_index == self.snapshot_saved && applied > self.snapshot_index;
         if self.snapshot_wanted || !(missing || (long && helps)) {
             return;
@@ -53,6 +53,10 @@ impl Quorum {
             index <= self.applied(),
             "quorum: a snapshot of {index}, applied is {}",
             self.applied()
+        );
+        assert!(
+            !chunks.is_empty(),
+            "quorum: a snapshot of {index} without chunks"
         );
         self.snapshot_wanted = false;
         let Some(term) = self.raw.store().term_at(index.0) else {

@@ -174,6 +174,7 @@ impl Quorum {
             clock: ElectionClock::new(config.seed, config.id, config.election_ticks),
             hint: None,
             outputs: VecDeque::new(),
+            handed_out: (Index(0), Term(0)),
             dirty: true,
             proposals: Vec::new(),
             proposal_bytes: 0,
@@ -190,6 +191,7 @@ impl Quorum {
             snapshot_saved: sound.snapshot_index,
             memberships: vec![(sound.snapshot_index, sound.membership)],
             transferring: false,
+            gave_way: None,
             heard: BTreeMap::new(),
             confirmed: None,
             status: status.clone(),
@@ -210,6 +212,7 @@ impl Quorum {
     /// Hands an image to the state machine; the empty one of a founding is what it starts from.
     pub(super) fn restore_state(&mut self, snapshot: Snapshot) {
         if snapshot.chunks.is_empty() {
+            self.handed_out = (snapshot.index, snapshot.term);
             return;
         }
         self.outputs.push_back(Output::Restore {
@@ -280,9 +283,11 @@ mod tests {
                 ..
             })
         ));
+        assert_eq!(quorum.applied(), Index(5));
         let mut applied = Vec::new();
         while let Some(output) = quorum.poll_output() {
             if let Output::Apply { index, .. } = output {
+                assert_eq!(quorum.applied(), index, "what waits is not handed out");
                 applied.push(index.0);
             }
         }

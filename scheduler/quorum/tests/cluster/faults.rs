@@ -28,11 +28,17 @@ fn a_follower_returns_proposals() {
     let leader = cluster.elect();
     cluster.propose((leader + 1) % 3, "x");
     assert_eq!(cluster.dropped, 1);
-    cluster.step(leader, Input::DiskFull);
-    cluster.propose(leader, "x");
-    assert_eq!(cluster.dropped, 2);
-    cluster.step(leader, Input::DiskHasRoom);
-    cluster.propose(leader, "x");
+}
+
+#[test]
+fn a_full_disk_refuses_new_work() {
+    let mut cluster = Cluster::founded(1, 1);
+    cluster.elect();
+    cluster.step(0, Input::DiskFull);
+    cluster.propose(0, "x");
+    assert_eq!(cluster.dropped, 1);
+    cluster.step(0, Input::DiskHasRoom);
+    cluster.propose(0, "x");
     cluster.until(Duration::from_secs(1), |c| c.contains("x") == 1);
 }
 
@@ -50,6 +56,32 @@ fn a_leader_commits_while_its_own_disk_stands_still() {
         "it applies only what its own disk has"
     );
     cluster.settle();
+}
+
+#[test]
+fn a_leader_whose_disk_stands_still_gives_way() {
+    let mut cluster = Cluster::founded(2, 3);
+    let leader = cluster.elect();
+    cluster.run(Duration::from_secs(1));
+    cluster.replicas[leader].disk_stalls = true;
+    cluster.propose(leader, "stuck");
+    let took = cluster.until(Duration::from_secs(4), |c| {
+        c.leader().is_some_and(|l| l != leader)
+    });
+    assert!(took > Duration::from_millis(1_900), "{took:?}");
+    assert_eq!(cluster.contains("stuck"), 1);
+    cluster.settle();
+}
+
+#[test]
+fn a_leader_whose_disk_is_full_gives_way() {
+    let mut cluster = Cluster::founded(2, 3);
+    let leader = cluster.elect();
+    cluster.run(Duration::from_secs(1));
+    cluster.step(leader, Input::DiskFull);
+    cluster.until(Duration::from_secs(1), |c| {
+        c.leader().is_some_and(|l| l != leader)
+    });
 }
 
 #[test]
@@ -86,7 +118,8 @@ fn a_sole_voter_survives_crashes() {
 }
 
 /// Chaos for a while, then peace: everything that was applied anywhere is everywhere, in one order.
-fn storm(seed: u64, size: u64) {
+/// Returns how much was applied and how many reads were answered.
+fn storm(seed: u64, size: u64) -> (u64, u64) {
     let mut cluster = Cluster::founded(seed, size);
     cluster.weather = FOUL;
     cluster.snapshot_after = 60;
@@ -130,20 +163,23 @@ fn storm(seed: u64, size: u64) {
         cluster.run(Duration::from_millis(100));
     }
     cluster.settle();
-    assert!(cluster.highest() > 30, "hardly anything was committed");
-    assert!(cluster.answered > 20, "hardly any read was answered");
+    (cluster.highest(), cluster.answered)
+}
+
+/// Storms of all seeds; they must not be so bad that nothing ever happens.
+fn storms(seeds: std::ops::Range<u64>, size: u64) {
+    let count = seeds.end - seeds.start;
+    let runs: Vec<(u64, u64)> = seeds.map(|seed| storm(seed, size)).collect();
+    assert!(runs.iter().map(|run| run.0).sum::<u64>() > 60 * count);
+    assert!(runs.iter().map(|run| run.1).sum::<u64>() > 40 * count);
 }
 
 #[test]
 fn three_replicas_agree_after_any_storm() {
-    for seed in 0..25 {
-        storm(seed, 3);
-    }
+    storms(0..25, 3);
 }
 
 #[test]
 fn five_replicas_agree_after_any_storm() {
-    for seed in 100..110 {
-        storm(seed, 5);
-    }
+    storms(100..110, 5);
 }

@@ -4,6 +4,7 @@
 
 mod elections;
 mod faults;
+mod hostile;
 mod membership;
 mod net;
 mod reads;

@@ -101,6 +101,40 @@ fn a_leader_hands_over_before_it_goes() {
     assert_eq!(cluster.membership(leader).voters.len(), 2);
 }
 
+/// Raft ends the process when a leader commits without being a member.
+#[test]
+fn who_is_elected_while_being_removed_steps_down() {
+    let mut elected = 0;
+    for seed in 0..40 {
+        let mut cluster = Cluster::founded(seed, 3);
+        let leader = cluster.elect();
+        cluster.run(Duration::from_secs(1));
+        let (goes, stays) = ((leader + 1) % 3, (leader + 2) % 3);
+        let id = cluster.replicas[goes].id;
+        // The removal reaches the one that goes, and is not committed when the leader dies.
+        cluster.replicas[leader].disk_stalls = true;
+        cluster.replicas[stays].disk_stalls = true;
+        cluster.step(leader, Input::Change(MembershipChange::Remove { id }));
+        cluster.run(Duration::from_millis(20));
+        cluster.crash(leader, true);
+        cluster.replicas[stays].disk_stalls = false;
+        cluster.replicas[leader].disk_stalls = false;
+        cluster.run(Duration::from_secs(3));
+        elected += u32::from(cluster.led(id));
+        cluster.start(leader);
+        cluster.run(Duration::from_secs(5));
+        let leader = cluster.elect();
+        assert_ne!(cluster.replicas[leader].id, id);
+        cluster.propose(leader, "after");
+        cluster.run(Duration::from_secs(1));
+        assert_eq!(cluster.contains("after"), 1);
+    }
+    assert!(
+        elected > 5,
+        "only {elected} of 40 runs elected the one that goes"
+    );
+}
+
 #[test]
 fn what_would_lose_the_quorum_is_refused() {
     let mut cluster = Cluster::founded(5, 3);

@@ -61,6 +61,8 @@ pub struct Cluster {
     pub dropped: u64,
     pub outcomes: Vec<Output>,
     pub trace: u64,
+    /// Every message as it travelled, if wanted.
+    pub tape: Option<Vec<(RaftId, RaftId, Bytes)>>,
 }
 
 impl Cluster {
@@ -85,6 +87,7 @@ impl Cluster {
             dropped: 0,
             outcomes: Vec::new(),
             trace: 0,
+            tape: None,
         };
         for id in 1..=size {
             cluster.add(id, found(&ids));
@@ -237,6 +240,12 @@ impl Cluster {
             Applied::Membership(m) => Bytes::from(format!("{m:?}")),
         };
         self.replicas[at].state.apply(index.0, &data);
+        let quorum = self.replicas[at].quorum.as_ref().expect("it runs");
+        assert_eq!(
+            quorum.applied(),
+            index,
+            "an image taken here would be mislabelled"
+        );
         let state = self.replicas[at].state;
         let fact = Fact { term, data, state };
         let first = self.facts.entry(index.0).or_insert_with(|| fact.clone());
@@ -244,6 +253,9 @@ impl Cluster {
     }
 
     fn send(&mut self, from: usize, to: RaftId, message: Message) {
+        if let Some(tape) = &mut self.tape {
+            tape.push((self.replicas[from].id, to, message.to_bytes()));
+        }
         let Some(to) = self.place(to) else {
             return;
         };
@@ -403,6 +415,12 @@ impl Cluster {
     pub fn membership(&self, at: usize) -> Membership {
         let quorum = self.replicas[at].quorum.as_ref().expect("it runs");
         quorum.status().membership.clone()
+    }
+
+    /// Whether it led after the first term.
+    pub fn led(&self, id: RaftId) -> bool {
+        let mut later = self.leaders.iter().skip(1);
+        later.any(|(_, leader)| *leader == id)
     }
 
     pub fn contains(&self, text: &str) -> usize {
