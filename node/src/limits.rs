@@ -54,6 +54,9 @@ pub const TCP_UNREAD: Duration = Duration::from_secs(60);
 
 /// Connections whose handshake is not done. The accept loop waits when full.
 pub const PEER_HANDSHAKES: usize = 256;
+/// Connections that others may have open. More: refused and counted. Ours: every agent of a large
+/// cluster on one master, once the others are gone.
+pub const PEER_CONNECTIONS: usize = 20_000;
 /// How long a handshake may take. Longer: closed and counted.
 pub const PEER_HANDSHAKE: Duration = Duration::from_secs(5);
 /// Bytes in a handshake. More: closed and counted.
@@ -105,3 +108,7 @@ pub const BOOTSTRAP_MESSAGES: usize = 64;
 pub const TRANSFER_LOOK: Duration = Duration::from_millis(20);
 /// See [`TRANSFER_LOOK`].
 pub const TRANSFER_LOOKS: u32 = 100;
+/// How often the machine's counters are exported.
+pub const EXPORT: Duration = Duration::from_millis(500);
+/// How long a node with data of a cluster looks for members of it before it starts without.
+pub const STRANGERS: Duration = Duration::from_secs(1);

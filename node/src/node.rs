@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 
 use shoal_api::member::Member;
-use shoal_api::{AgentInfo, Dice, RaftId};
+use shoal_api::session::SessionRefusal;
+use shoal_api::{AgentInfo, ClusterId, Dice, RaftId};
 use shoal_disk::{DataDirectory, Minted};
 use shoal_membership::{Config as GossipConfig, Label, Profile};
 use tokio::net::TcpListener;
@@ -19,8 +20,9 @@ use crate::authorize::Policy;
 use crate::cli::{Exit, Failure};
 use crate::config::NodeConfig;
 use crate::drive::{self, MasterParts, Search};
-use crate::executor::{Executor, ExecutorConfig, ExecutorError, KeeperProgram};
+use crate::executor::{self, Executor, ExecutorConfig, ExecutorError, KeeperProgram};
 use crate::gossip::{self, End, Gossip, Standing};
+use crate::metrics::{catalogue, counter, gauge};
 use crate::peer::{self, Identity};
 use crate::stop::{self, Stop, Stopper};
 use crate::{entropy, limits, masters, tags};
@@ -126,6 +128,10 @@ impl Node {
 
     /// Runs agent and master until the end is wanted, or one of them cannot go on.
     async fn live(&mut self, lifeline: Option<OwnedFd>, mut stop: Stop) -> Result<(), Failure> {
+        tokio::select! {
+            result = self.refuse_strangers() => result?,
+            () = stop.wanted() => return Ok(()),
+        }
         if self.config.roles.agent {
             self.start_agent(lifeline)?;
         }
@@ -150,7 +156,7 @@ impl Node {
             failure = over => Err(failure),
             result = ended(&mut agent) => {
                 agent = None;
-                result.map_err(|error| refused(&error))
+                result.map_err(|error| agent_ended(&error))
             }
             result = &mut master => {
                 master_ended = true;
@@ -223,6 +229,44 @@ impl Node {
         running.until_stopped(&self.config.data, stop).await
     }
 
+    /// Refuses to run on data of one cluster among members of another. A node that joins others looks
+    /// around first, unless it sees its own cluster at once.
+    async fn refuse_strangers(&self) -> Result<(), Failure> {
+        let Some(own) = self
+            .data
+            .identity()
+            .cluster
+            .filter(|_| !self.config.join.is_empty())
+        else {
+            return Ok(());
+        };
+        let mut members = self.gossip.watch_members();
+        let look = tokio::time::sleep(limits::STRANGERS);
+        tokio::pin!(look);
+        loop {
+            let list = Arc::clone(&members.borrow_and_update());
+            let others = list.iter().filter(|member| member.id != self.me.node);
+            let clusters: Vec<ClusterId> = others.filter_map(tags::cluster).collect();
+            if clusters.contains(&own) {
+                return Ok(());
+            }
+            tokio::select! {
+                Ok(()) = members.changed() => {}
+                () = &mut look => return match clusters.first() {
+                    None => Ok(()),
+                    Some(theirs) => Err(Failure::new(
+                        Exit::Failed,
+                        format!(
+                            "{} belongs to cluster {own}, but its --join leads to cluster {theirs}",
+                            self.config.data.display()
+                        ),
+                        "choose another --data, or --join members of its own cluster",
+                    )),
+                },
+            }
+        }
+    }
+
     fn start_agent(&mut self, lifeline: Option<OwnedFd>) -> Result<(), Failure> {
         let program = std::env::current_exe().map_err(|error| refused(&error))?;
         let (stopper, stopped) = stop::pair();
@@ -248,6 +292,7 @@ impl Node {
         let masters = masters::watch(self.gossip.watch_members(), self.me.node);
         let agent = Executor::start(config, masters, stopped);
         let agent = agent.map_err(|error| refused(&error))?;
+        tokio::spawn(show_agent(agent.status.clone()));
         self.agent = Some((agent, stopper));
         Ok(())
     }
@@ -374,9 +419,51 @@ async fn show_members(mut members: watch::Receiver<Arc<[Member]>>, api: Arc<Api>
     }
 }
 
+/// Exports how the agent is.
+async fn show_agent(mut status: watch::Receiver<executor::Status>) {
+    let connected = gauge(&catalogue::AGENT_CONNECTED, &[]);
+    let keeper = gauge(&catalogue::AGENT_KEEPER, &[]);
+    let tasks = gauge(&catalogue::AGENT_TASKS, &["all"]);
+    let running = gauge(&catalogue::AGENT_TASKS, &["running"]);
+    let launched = counter(&catalogue::AGENT_LAUNCHED, &[]);
+    let first = counter(&catalogue::AGENT_UPDATES, &["first"]);
+    let again = counter(&catalogue::AGENT_UPDATES, &["again"]);
+    loop {
+        let now = *status.borrow_and_update();
+        connected.set(f64::from(u8::from(now.connected)));
+        keeper.set(f64::from(u8::from(now.keeper)));
+        tasks.set(now.tasks as f64);
+        running.set(now.running as f64);
+        launched.absolute(now.counters.launched);
+        first.absolute(now.counters.updates_sent - now.counters.updates_resent);
+        again.absolute(now.counters.updates_resent);
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// A node without a master has no use for single changes.
 async fn drain(mut changes: mpsc::Receiver<gossip::Change>) {
     while changes.recv().await.is_some() {}
+}
+
+fn agent_ended(error: &ExecutorError) -> Failure {
+    let hint = match error {
+        ExecutorError::Refused(SessionRefusal::OtherCluster { .. }) => {
+            "choose another --data, or --join members of its own cluster"
+        }
+        ExecutorError::Refused(SessionRefusal::ResourcesShrunk(_)) => {
+            "offer at least as much by --resources, or end some of its tasks first"
+        }
+        ExecutorError::Refused(_)
+        | ExecutorError::Folder { .. }
+        | ExecutorError::Log(_)
+        | ExecutorError::Start(_)
+        | ExecutorError::Disk(_)
+        | ExecutorError::Broken => "",
+    };
+    Failure::new(Exit::Failed, error.to_string(), hint)
 }
 
 fn refused(error: &dyn std::fmt::Display) -> Failure {

@@ -196,6 +196,7 @@ fn one_process_runs_commands() {
     let out = dev.shoal(&["run", "--detach", "--name", "long", "--", "sleep", "1000"]);
     let task = text(&out.stdout).trim().to_owned();
     assert!(task.starts_with("long."), "{task}");
+    while dev.json(&["ps"])["tasks"][0]["state"] != "TASK_RUNNING" {}
     assert!(dev.shoal(&["kill", &task]).status.success());
     let out = dev.shoal(&["logs", "-f", &task]);
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
@@ -256,8 +257,13 @@ fn a_killed_leader_is_replaced_and_tasks_go_on() {
     assert!(run.status.success(), "{}", text(&run.stderr));
     let leader = dev.json(&["leader"])["name"].as_str().unwrap().to_owned();
     let old = dev.pid_of(&leader);
+    let killed = dev.json(&["leader"])["http"].as_str().unwrap().to_owned();
     kill_process(old, Signal::KILL).unwrap();
-    let out = shoal(&all, &["run", "--", "echo", "still here"]);
+    let others: Vec<&str> = all
+        .split(',')
+        .filter(|address| *address != killed)
+        .collect();
+    let out = shoal(&others.join(","), &["run", "--", "echo", "still here"]);
     assert_eq!(text(&out.stdout), "still here\n", "{}", text(&out.stderr));
     while dev.pid_of(&leader) == old {
         dev.read_line();
@@ -304,38 +310,21 @@ fn nothing_outlives_a_killed_supervisor() {
 }
 
 #[test]
-fn data_of_another_cluster_is_refused() {
-    let first = Dev::start(&["--agents", "0"]);
-    let folder = first.data.path().join("cluster/dev");
-    let folder = if folder.exists() {
-        folder
-    } else {
-        first.data.path().join("cluster/master1")
-    };
-    let copy = tempfile::tempdir().unwrap();
-    let out = Command::new("cp")
-        .arg("-r")
-        .arg(&folder)
-        .arg(copy.path())
-        .status()
-        .unwrap();
-    assert!(out.success());
-    let locked = node(&folder, "127.0.0.1:0");
+fn data_in_use_and_of_a_newer_version_is_refused() {
+    let dev = Dev::start(&["--agents", "0"]);
+    let folder = dev.data.path().join("cluster/master1");
+    let locked = node(&folder, "127.0.0.1:0", &[]);
     assert_eq!(locked.status.code(), Some(1));
     assert!(
         text(&locked.stderr).contains("another process"),
         "{}",
         text(&locked.stderr)
     );
-    let identity = copy
-        .path()
-        .join(folder.file_name().unwrap())
-        .join("identity");
-    let newer = fs::read_to_string(&identity)
-        .unwrap()
-        .replace("format 1", "format 999");
-    fs::write(&identity, newer).unwrap();
-    let refused = node(identity.parent().unwrap(), "127.0.0.1:0");
+    let copy = tempfile::tempdir().unwrap();
+    let newer = fs::read_to_string(folder.join("identity")).unwrap();
+    let newer = newer.replace("format 1", "format 999");
+    fs::write(copy.path().join("identity"), newer).unwrap();
+    let refused = node(copy.path(), "127.0.0.1:0", &[]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(
         text(&refused.stderr).contains("newer version"),
@@ -344,21 +333,58 @@ fn data_of_another_cluster_is_refused() {
     );
 }
 
-fn node(data: &Path, anywhere: &str) -> Output {
-    let listeners = ["--gossip", "--peer", "--http", "--agent-http"];
+#[test]
+fn data_of_another_cluster_is_refused() {
+    let here = Dev::start(&["--agents", "0"]);
+    let mut there = Dev::start(&["--agents", "0"]);
+    there.signal(Signal::TERM);
+    assert!(there.process.wait().unwrap().success());
+    let seed = format!("{}:7946", here.api.ip());
+    let folder = there.data.path().join("cluster/master1");
+    let gossip = format!("{}:7946", there.api.ip());
+    let join = [
+        "--roles",
+        "master",
+        "--cluster",
+        "dev-5050",
+        "--join",
+        &seed,
+    ];
+    let more = [&join[..], &["--gossip", &gossip]].concat();
+    let refused = node(&folder, &format!("{}:0", there.api.ip()), &more);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        text(&refused.stderr).contains("choose another --data"),
+        "{}",
+        text(&refused.stderr)
+    );
+}
+
+fn node(data: &Path, anywhere: &str, more: &[&str]) -> Output {
+    let listeners = ["--peer", "--http", "--agent-http"];
+    let gossip = if more.contains(&"--gossip") {
+        &[][..]
+    } else {
+        &["--gossip"][..]
+    };
     let mut command = Command::new(SHOAL);
     command
         .args(["node", "--name", "n", "--data"])
         .arg(data)
         .stdin(Stdio::null());
-    command.args(listeners.iter().flat_map(|flag| [*flag, anywhere]));
-    command.output().unwrap()
+    command.args(
+        listeners
+            .iter()
+            .chain(gossip)
+            .flat_map(|flag| [*flag, anywhere]),
+    );
+    command.args(more).output().unwrap()
 }
 
 #[test]
 fn strangers_need_a_word() {
     let folder = tempfile::tempdir().unwrap();
-    let refused = node(folder.path(), "0.0.0.0:0");
+    let refused = node(folder.path(), "0.0.0.0:0", &[]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(
         text(&refused.stderr).contains("--insecure"),

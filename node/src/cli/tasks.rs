@@ -311,7 +311,14 @@ fn copy_output(client: &Client, task: &mut Follow) -> Result<bool, Failure> {
     let mut complete = true;
     for log in [&mut task.out, &mut task.err] {
         loop {
-            match log.copy(client, &task.task)? {
+            let piece = match log.copy(client, &task.task) {
+                // Killed before it was started: there is nothing to copy.
+                Err(failure) if task.ended.is_some() && failure.exit == Exit::NotFound => {
+                    Piece::End
+                }
+                other => other?,
+            };
+            match piece {
                 Piece::More => progress = true,
                 Piece::Waiting => {
                     complete = false;

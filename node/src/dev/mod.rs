@@ -37,7 +37,7 @@ pub fn run(flags: &DevFlags) -> Result<ExitCode, Failure> {
     folder::prepare(&data, if flags.clean { Clean::Yes } else { Clean::No })?;
     orphans::adopt().map_err(|error| system("adopt orphans", &error))?;
     let runtime = node::runtime()?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let outcome = match <[NodeFlags; 1]>::try_from(nodes) {
             Ok([single]) => run_here(single, &mut signals).await,
@@ -45,8 +45,10 @@ pub fn run(flags: &DevFlags) -> Result<ExitCode, Failure> {
         };
         let left = orphans::end().await;
         outcome.and(left.map_err(|error| system("end what is left over", &error)))
-    })?;
-    Ok(ExitCode::SUCCESS)
+    });
+    // A question that still waits for its answer must not hold up the end.
+    runtime.shutdown_background();
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 /// The signals that end the cluster.

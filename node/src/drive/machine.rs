@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::addresses::Addresses;
 use super::disk::Disk;
+use super::export::Export;
 use super::mailbox::{Mail, Opened, Outbound, Reply, Waiting};
 use crate::api::board::Board;
 use crate::metrics::{catalogue, counter, gauge, histogram};
@@ -43,6 +44,8 @@ pub struct Machine {
     /// What doing an output led to; stepped with the next batch.
     again: VecDeque<Input>,
     counts: Counts,
+    export: Export,
+    export_at: Instant,
     end: Option<End>,
 }
 
@@ -52,7 +55,6 @@ struct Counts {
     busy: Histogram,
     term: Gauge,
     leading: Gauge,
-    applied: Gauge,
     slow_streams: Counter,
 }
 
@@ -64,8 +66,7 @@ impl Counts {
             busy: histogram(&catalogue::MACHINE_BUSY, &["master"]),
             term: gauge(&catalogue::RAFT_TERM, &[]),
             leading: gauge(&catalogue::RAFT_LEADING, &[]),
-            applied: gauge(&catalogue::LEDGER_APPLIED, &[]),
-            slow_streams: counter(&catalogue::HTTP_STREAMS_CLOSED, &["slow"]),
+            slow_streams: counter(&catalogue::STREAMS_SLOW, &[]),
         }
     }
 }
@@ -121,6 +122,8 @@ impl Machine {
             next_ask: 1,
             again: VecDeque::new(),
             counts: Counts::new(),
+            export: Export::new(),
+            export_at: Instant::ZERO,
             end: None,
         }
     }
@@ -142,7 +145,10 @@ impl Machine {
             self.counts
                 .busy
                 .record(clock::now().since(started).as_secs_f64());
-            self.counts.applied.set(self.master.applied().0 as f64);
+            if started >= self.export_at {
+                self.export_at = started + limits::EXPORT;
+                self.export.show(&self.master);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod disk;
+mod export;
 mod feed;
 mod founding;
 mod inbound;

@@ -59,10 +59,8 @@ catalogue! {
         "Time from a request's head to its answer's head.";
     HTTP_CONNECTIONS = Kind::Gauge, "shoal_http_connections", [],
         "Open HTTP connections.";
-    HTTP_STREAMS = Kind::Gauge, "shoal_http_streams", [],
-        "Open event streams.";
-    HTTP_STREAMS_CLOSED = Kind::Counter, "shoal_http_streams_closed_total", ["cause"],
-        "Event streams closed, by cause.";
+    STREAMS_SLOW = Kind::Counter, "shoal_streams_given_up_total", [],
+        "Event streams closed because their client did not keep up.";
     PEER_CONNECTIONS = Kind::Gauge, "shoal_peer_connections", ["purpose"],
         "Open peer connections, by purpose.";
     PEER_FRAMES = Kind::Counter, "shoal_peer_frames_total", ["direction", "purpose"],
@@ -89,6 +87,42 @@ catalogue! {
         "The Raft term of this master.";
     RAFT_LEADING = Kind::Gauge, "shoal_raft_leading", [],
         "Whether this master leads: 1 or 0.";
+    RAFT_CAMPAIGNS = Kind::Counter, "shoal_raft_campaigns_total", [],
+        "Elections that this master stood in.";
+    LEDGER_ENTRIES = Kind::Counter, "shoal_ledger_entries_total", [],
+        "Ledger entries applied.";
+    LEDGER_COMMANDS = Kind::Counter, "shoal_ledger_commands_total", [],
+        "Ledger commands applied.";
+    LEDGER_PROPOSED = Kind::Counter, "shoal_ledger_proposed_entries_total", [],
+        "Ledger entries proposed by this master as leader.";
+    LEDGER_DROPPED = Kind::Counter, "shoal_ledger_dropped_commands_total", [],
+        "Commands dropped by this master as leader because too many waited.";
+    SNAPSHOTS = Kind::Counter, "shoal_ledger_snapshots_total", ["kind"],
+        "Snapshots of the ledger, taken here or installed from the leader.";
+    MASTER_UNAVAILABLE = Kind::Counter, "shoal_requests_unavailable_total", [],
+        "Requests that found no leader in time.";
+    OFFERS_MADE = Kind::Counter, "shoal_offers_made_total", [],
+        "Offers made by this master as leader.";
+    NOTICES = Kind::Counter, "shoal_stream_notices_total", [],
+        "Events sent to the streams of frameworks.";
+    LEASES_ENDED = Kind::Counter, "shoal_agent_leases_ended_total", [],
+        "Agents given up as unreachable by this master as leader.";
+    REMOVAL_PAUSED = Kind::Gauge, "shoal_agent_removal_paused", [],
+        "Whether too many agents vanished together to give them up: 1 or 0.";
+    SESSIONS = Kind::Gauge, "shoal_agent_sessions", [],
+        "Agent sessions that this master holds.";
+    STREAMS = Kind::Gauge, "shoal_framework_streams", [],
+        "Framework streams that this master holds.";
+    AGENT_CONNECTED = Kind::Gauge, "shoal_agent_connected", [],
+        "Whether a master commands the agent of this node: 1 or 0.";
+    AGENT_KEEPER = Kind::Gauge, "shoal_agent_keeper_reached", [],
+        "Whether the agent of this node reaches its keeper: 1 or 0.";
+    AGENT_TASKS = Kind::Gauge, "shoal_agent_tasks", ["state"],
+        "Tasks of the agent of this node, running or all that are not forgotten.";
+    AGENT_LAUNCHED = Kind::Counter, "shoal_agent_launched_tasks_total", [],
+        "Tasks that the agent of this node took in.";
+    AGENT_UPDATES = Kind::Counter, "shoal_agent_updates_sent_total", ["kind"],
+        "Status updates that the agent of this node sent, by whether it was the first time.";
     LEDGER_APPLIED = Kind::Gauge, "shoal_ledger_applied_index", [],
         "The last ledger index that this master applied.";
     DISK_SECONDS = Kind::Histogram(SECONDS), "shoal_disk_persist_duration_seconds", [],

@@ -8,6 +8,7 @@ use prost::Message;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::frame::Frame;
 use super::identity::{PeerIdentity, Purpose};
@@ -36,10 +37,17 @@ pub struct Connection {
     pub reader: FrameReader,
     /// Its outgoing side.
     pub writer: FrameWriter,
+    /// Its place among the connections that others opened.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, peer: PeerIdentity, purpose: Purpose) -> Connection {
+    pub(super) fn new(
+        stream: TcpStream,
+        peer: PeerIdentity,
+        purpose: Purpose,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Connection {
         let (read, write) = stream.into_split();
         Connection {
             peer,
@@ -54,6 +62,7 @@ impl Connection {
                 buffer: BytesMut::new(),
                 counted: Counted::new("out", purpose),
             },
+            _place: place,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The first frames of a connection, on both sides, each within a time limit.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use metrics::Counter;
@@ -8,6 +9,7 @@ use prost::Message;
 use shoal_api::agent::HostPort;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use super::connection::{Connection, ReadError, next_frame, put};
 use super::frame::{Answer, AnswerBody, Handshake};
@@ -103,7 +105,7 @@ async fn open(me: &Identity, to: &HostPort, purpose: Purpose) -> Result<Connecti
             purpose,
         }));
     }
-    Ok(Connection::new(stream, peer, purpose))
+    Ok(Connection::new(stream, peer, purpose, None))
 }
 
 /// The first frame of a side; it is short, and nothing follows it before the answer.
@@ -150,6 +152,7 @@ pub async fn accept(
     me: &Identity,
     policy: Policy,
     refusals: &Refusals,
+    places: &Arc<Semaphore>,
     mut stream: TcpStream,
 ) -> Option<Connection> {
     let from = stream.peer_addr().ok()?;
@@ -168,10 +171,14 @@ pub async fn accept(
         principal: None,
         from,
     };
-    let checked = handshake.and_then(|handshake| check(me, policy, &caller, &handshake));
+    let checked = handshake.and_then(|handshake| {
+        let (peer, purpose) = check(me, policy, &caller, &handshake)?;
+        let place = Arc::clone(places).try_acquire_owned();
+        Ok((peer, purpose, place.map_err(|_| HandshakeError::Busy)?))
+    });
     let mut out = BytesMut::new();
     let body = match &checked {
-        Ok((_, purpose)) => AnswerBody::Welcome(me.handshake(*purpose)),
+        Ok((_, purpose, _)) => AnswerBody::Welcome(me.handshake(*purpose)),
         Err(error) => {
             tracing::debug!(%from, %error, "a peer connection is refused");
             refusals.count(error.label());
@@ -181,7 +188,9 @@ pub async fn accept(
     put(&mut out, &Answer { body: Some(body) });
     let sent = tokio::time::timeout(limits::PEER_HANDSHAKE, stream.write_all(&out)).await;
     match (checked, sent) {
-        (Ok((peer, purpose)), Ok(Ok(()))) => Some(Connection::new(stream, peer, purpose)),
+        (Ok((peer, purpose, place)), Ok(Ok(()))) => {
+            Some(Connection::new(stream, peer, purpose, Some(place)))
+        }
         _ => None,
     }
 }

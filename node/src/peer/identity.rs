@@ -157,9 +157,9 @@ pub enum HandshakeError {
         /// What it wanted.
         purpose: Purpose,
     },
-    /// A node does not talk to itself.
-    #[error("the peer is this node itself")]
-    Oneself,
+    /// Too many connections are open already.
+    #[error("this node has too many peer connections open")]
+    Busy,
 }
 
 impl HandshakeError {
@@ -170,7 +170,7 @@ impl HandshakeError {
             HandshakeError::Protocol { .. } => "protocol",
             HandshakeError::OtherCluster { .. } => "other_cluster",
             HandshakeError::NotAllowed { .. } => "not_allowed",
-            HandshakeError::Oneself => "oneself",
+            HandshakeError::Busy => "busy",
         }
     }
 
@@ -180,7 +180,7 @@ impl HandshakeError {
         "protocol",
         "other_cluster",
         "not_allowed",
-        "oneself",
+        "busy",
         "timeout",
     ];
 }

@@ -24,6 +24,7 @@ pub async fn serve(
     mut stop: Stop,
 ) {
     let room = Arc::new(Semaphore::new(limits::PEER_HANDSHAKES));
+    let places = Arc::new(Semaphore::new(limits::PEER_CONNECTIONS));
     let refusals = Arc::new(Refusals::new());
     loop {
         let permit = Arc::clone(&room).acquire_owned().await;
@@ -40,8 +41,9 @@ pub async fn serve(
             () = stop.wanted() => return,
         };
         let (me, refusals, accepted) = (me.clone(), Arc::clone(&refusals), accepted.clone());
+        let places = Arc::clone(&places);
         tokio::spawn(async move {
-            if let Some(connection) = accept(&me, policy, &refusals, stream).await {
+            if let Some(connection) = accept(&me, policy, &refusals, &places, stream).await {
                 // An error means that the node is ending; the connection ends with it.
                 drop(accepted.send(connection).await);
             }
