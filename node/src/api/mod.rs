@@ -23,7 +23,7 @@ use crate::drive::mailbox::Mailbox;
 pub use basics::MESOS_VERSION;
 use board::Board;
 use reply::Reply;
-use route::{Door, Endpoint};
+use route::{Door, Endpoint, Ours};
 
 /// What all handlers share.
 #[derive(Debug)]
@@ -77,6 +77,10 @@ async fn answer(
     endpoint: Endpoint,
     request: Request<Incoming>,
 ) -> Reply {
+    let (action, object) = asked(&endpoint);
+    if let Err(denied) = api.policy.authorize(caller, action, &object) {
+        return reply::problem(StatusCode::FORBIDDEN, denied.to_string(), "", "");
+    }
     let read = request.method() == Method::GET || request.method() == Method::HEAD;
     let master = api.master.get();
     match endpoint {
@@ -88,28 +92,56 @@ async fn answer(
         Endpoint::Page => basics::page(),
         Endpoint::Metrics => basics::metrics(request.headers()),
         Endpoint::Members => basics::members(api, request.uri().query()),
-        Endpoint::Scheduler | Endpoint::State | Endpoint::Redirect => {
-            let Some(master) = master else {
-                let why = "This node is no master of a running cluster";
-                return reply::text(StatusCode::SERVICE_UNAVAILABLE, why);
-            };
-            let (action, object) = (Action::Call, Object::Cluster);
-            if let Err(denied) = api.policy.authorize(caller, action, &object) {
-                return reply::text(StatusCode::FORBIDDEN, denied.to_string());
-            }
-            match endpoint {
-                Endpoint::Scheduler => scheduler::call(api, master, request).await,
-                Endpoint::Redirect => state::redirect(api),
-                _ => state::state(api, master).await,
-            }
-        }
+        Endpoint::Scheduler => match master {
+            Some(master) => scheduler::call(api, master, request).await,
+            None => no_mesos_master(),
+        },
+        Endpoint::State => match master {
+            Some(master) => state::state(api, master).await,
+            None => no_mesos_master(),
+        },
+        Endpoint::Redirect if master.is_some() => state::redirect(api),
+        Endpoint::Redirect => no_mesos_master(),
         Endpoint::Leader if master.is_some() => shoal::leader(api),
         Endpoint::Leader => no_master(),
         Endpoint::Ours(ours) => match master {
-            Some(master) => shoal::answer(api, master, caller, ours, request).await,
+            Some(master) => shoal::answer(api, master, ours, request).await,
             None => no_master(),
         },
     }
+}
+
+/// What a request wants to do to what, as far as its path says.
+fn asked(endpoint: &Endpoint) -> (Action, Object) {
+    let action = match endpoint {
+        Endpoint::Page
+        | Endpoint::Health
+        | Endpoint::Metrics
+        | Endpoint::Members
+        | Endpoint::Version
+        | Endpoint::Redirect
+        | Endpoint::Leader => Action::Observe,
+        Endpoint::State => Action::Read,
+        Endpoint::Scheduler => Action::Call,
+        Endpoint::Ours(ours) => match ours {
+            Ours::Agents
+            | Ours::Frameworks
+            | Ours::Tasks
+            | Ours::Task(_)
+            | Ours::TaskLogs(_)
+            | Ours::Run(_)
+            | Ours::Quorum => Action::Read,
+            Ours::Runs => Action::CreateRun,
+            Ours::RunKill(_) | Ours::TaskKill(_) => Action::Kill,
+            Ours::QuorumRemove | Ours::QuorumTransfer => Action::ChangeQuorum,
+        },
+    };
+    (action, Object::Cluster)
+}
+
+fn no_mesos_master() -> Reply {
+    let why = "This node is no master of a running cluster";
+    reply::text(StatusCode::SERVICE_UNAVAILABLE, why)
 }
 
 fn no_master() -> Reply {

@@ -150,3 +150,84 @@ impl Addresses {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap as Map;
+    use std::sync::{Arc, OnceLock};
+
+    use shoal_api::{Generation, Name, NodeId};
+
+    use super::*;
+    use crate::roles::NodeRoles;
+
+    fn addresses() -> Addresses {
+        let me = Identity {
+            node: NodeId(1),
+            generation: Generation(1),
+            raft: Some(RaftId(1)),
+            roles: NodeRoles::from_bits(1),
+            name: Name::new("me").unwrap(),
+            cluster: Arc::new(OnceLock::new()),
+        };
+        Addresses::new(me, Handle::current(), mpsc::channel(1).0)
+    }
+
+    fn seen(raft: u64, port: u16) -> MemberEvent {
+        let pairs = [
+            ("raft_id", raft.to_string()),
+            ("peer", format!("127.0.0.1:{port}")),
+        ];
+        MemberEvent::Joined(Member {
+            id: NodeId(u128::from(raft)),
+            generation: Generation(1),
+            name: None,
+            gossip: "127.0.0.1:1".parse().unwrap(),
+            status: MemberStatus::Alive,
+            tags: Map::from(pairs.map(|(key, value)| (Arc::from(key), Arc::from(value)))),
+        })
+    }
+
+    fn hash() -> PeerMessage {
+        PeerMessage::Ledger(shoal_master::LedgerMessage::Hash {
+            index: shoal_api::Index(1),
+            hash: shoal_ledger::StateHash::default(),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_master_is_where_the_gossip_saw_it_last() {
+        let mut addresses = addresses();
+        addresses.event(&seen(1, 9));
+        assert_eq!(
+            addresses.at(RaftId(1)),
+            None,
+            "this node needs no link to itself"
+        );
+        addresses.event(&seen(2, 9));
+        addresses.send(RaftId(2), &hash());
+        assert_eq!(addresses.links.len(), 1);
+        addresses.event(&seen(2, 10));
+        assert!(
+            addresses.links.is_empty(),
+            "the old address is not used any more"
+        );
+        assert_eq!(
+            addresses.at(RaftId(2)),
+            Some(&HostPort::new("127.0.0.1", 10))
+        );
+        addresses.event(&seen(3, 10));
+        assert_eq!(addresses.at(RaftId(2)), None, "a wiped master has a new id");
+    }
+
+    #[tokio::test]
+    async fn a_guest_is_answered_on_its_own_connection() {
+        let mut addresses = addresses();
+        let (out, mut answers) = mpsc::channel(4);
+        addresses.guest(RaftId(7), out);
+        addresses.send(RaftId(7), &hash());
+        assert!(answers.try_recv().is_ok());
+        addresses.send(RaftId(8), &hash());
+        assert!(answers.try_recv().is_err(), "nobody else's messages");
+    }
+}

@@ -221,3 +221,43 @@ impl Mailbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_does_not_keep_up_is_given_up() {
+        let (out, mut inbound) = connection(2);
+        let give_up = inbound.give_up();
+        assert!(out.send(1) && out.send(2));
+        assert!(!out.send(3));
+        give_up.notified().await;
+        drop(out);
+        assert_eq!(inbound.queue.recv().await, Some(1));
+        assert_eq!(inbound.queue.recv().await, Some(2));
+        assert_eq!(inbound.queue.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_has_ended_is_unavailable() {
+        let (mailbox, _replies, waiting) = mailbox();
+        assert_ne!(mailbox.conn(), mailbox.conn());
+        drop(waiting);
+        assert!(!mailbox.send(Mail::Shutdown).await);
+        let answer = mailbox.ask(Request::Read).await;
+        assert!(matches!(answer, Answer::Refused(Refused::Unavailable)));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_never_given_is_unavailable() {
+        let (mailbox, _replies, mut waiting) = mailbox();
+        let asked = tokio::spawn(async move { mailbox.ask(Request::Read).await });
+        let Some(Mail::Request { reply, .. }) = waiting.mail.recv().await else {
+            panic!("not a request");
+        };
+        drop(reply);
+        let answer = asked.await.unwrap();
+        assert!(matches!(answer, Answer::Refused(Refused::Unavailable)));
+    }
+}

@@ -18,7 +18,6 @@ use shoal_master::{Answer, Refused, View};
 use super::reply::{self, Reply};
 use super::route::{Ours, query};
 use super::{Api, body};
-use crate::authorize::{Action, Caller, Object};
 use crate::drive::mailbox::Mailbox;
 
 pub use quorum::leader;
@@ -30,7 +29,6 @@ type Outcome = Result<Reply, Box<Reply>>;
 pub async fn answer(
     api: &Arc<Api>,
     master: &Mailbox,
-    caller: &Caller,
     ours: Ours,
     request: Request<Incoming>,
 ) -> Reply {
@@ -41,10 +39,6 @@ pub async fn answer(
     }
     if !ours.changes() && !read {
         return reply::method_not_allowed("GET");
-    }
-    let (action, object) = asked(&ours);
-    if let Err(denied) = api.policy.authorize(caller, action, &object) {
-        return reply::problem(StatusCode::FORBIDDEN, denied.to_string(), "", "");
     }
     let bytes = match body::read(&parts.headers, incoming).await {
         Ok(bytes) => bytes,
@@ -72,22 +66,6 @@ pub async fn answer(
         Ours::QuorumTransfer => call.quorum_transfer().await,
     };
     outcome.unwrap_or_else(|refusal| *refusal)
-}
-
-/// What a request wants to do to what.
-fn asked(ours: &Ours) -> (Action, Object) {
-    match ours {
-        Ours::Agents
-        | Ours::Frameworks
-        | Ours::Tasks
-        | Ours::Task(_)
-        | Ours::TaskLogs(_)
-        | Ours::Run(_)
-        | Ours::Quorum => (Action::Read, Object::Cluster),
-        Ours::Runs => (Action::CreateRun, Object::Cluster),
-        Ours::RunKill(_) | Ours::TaskKill(_) => (Action::Kill, Object::Cluster),
-        Ours::QuorumRemove | Ours::QuorumTransfer => (Action::ChangeQuorum, Object::Cluster),
-    }
 }
 
 /// One request, taken apart.
