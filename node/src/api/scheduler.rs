@@ -94,7 +94,9 @@ async fn ask(master: &Mailbox, headers: &HeaderMap, received: Received) -> Reply
         }),
         None => match master.ask(shoal_master::Request::Read).await {
             Answer::State(view) => standing_of(&view, &framework),
-            _ => return unavailable("No leader can be reached at the moment"),
+            Answer::Done | Answer::RunCreated(_) | Answer::File(_) | Answer::Refused(_) => {
+                return unavailable("No leader can be reached at the moment");
+            }
         },
     };
     let call = match received.admit(standing.as_ref(), None) {
