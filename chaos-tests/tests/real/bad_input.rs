@@ -70,6 +70,9 @@ fn garbage_on_gossip_and_peer_ports_is_counted() {
                     .expect("a datagram can be sent");
             }
         });
+        if !node.roles.contains("master") {
+            continue; // An agent dials; nobody dials it.
+        }
         counted(&node, PEER_REFUSED, datagrams.len() as f64, || {
             for bytes in &datagrams {
                 let mut stream = TcpStream::connect(&node.peer).expect("the port is open");

@@ -84,14 +84,22 @@ pub struct Leader {
     pub term: u64,
 }
 
+/// What `shoal dev` printed so far.
+#[derive(Debug, Default)]
+struct Told {
+    /// Every life of every node, oldest first.
+    lives: Vec<Node>,
+    /// Whether it said that the cluster is usable.
+    usable: bool,
+}
+
 /// A running cluster. Dropped without [`Cluster::end`], it is killed and its folder kept.
 #[derive(Debug)]
 pub struct Cluster {
     dev: Child,
     folder: TempDir,
     api: String,
-    /// Every line of a node so far, oldest first.
-    lives: Arc<Mutex<Vec<Node>>>,
+    told: Arc<Mutex<Told>>,
     ended: bool,
     turn: Option<Turn>,
 }
@@ -120,15 +128,15 @@ impl Cluster {
             .stderr(log)
             .spawn()
             .expect("shoal can be run");
-        let lives = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::new(Mutex::new(Told::default()));
         let stdout = dev.stdout.take().expect("stdout is piped");
-        let collected = Arc::clone(&lives);
+        let collected = Arc::clone(&told);
         thread::spawn(move || collect(stdout, &collected));
         let mut cluster = Cluster {
             dev,
             folder,
             api,
-            lives,
+            told,
             ended: false,
             turn: Some(turn),
         };
@@ -147,6 +155,8 @@ impl Cluster {
         if let Some(status) = self.dev.try_wait().map_err(|why| why.to_string())? {
             panic!("shoal dev ended ({status}): {}", self.log("dev.log"));
         }
+        let said = self.told.lock().expect("the reader does not panic").usable;
+        check(said, || self.log("dev.log"))?;
         let lines = self.nodes().len();
         check(lines == nodes, || {
             format!("{lines} of {nodes} nodes were announced")
@@ -181,9 +191,9 @@ impl Cluster {
 
     /// The current life of every node, in the order of their first lives.
     pub fn nodes(&self) -> Vec<Node> {
-        let lives = self.lives.lock().expect("the reader does not panic");
+        let told = self.told.lock().expect("the reader does not panic");
         let mut nodes: Vec<Node> = Vec::new();
-        for life in lives.iter() {
+        for life in &told.lives {
             match nodes.iter_mut().find(|node| node.name == life.name) {
                 Some(node) => *node = life.clone(),
                 None => nodes.push(life.clone()),
@@ -376,11 +386,11 @@ fn node_logs(data: &Path) -> Vec<String> {
     logs
 }
 
-fn collect(stdout: ChildStdout, lives: &Mutex<Vec<Node>>) {
+fn collect(stdout: ChildStdout, told: &Mutex<Told>) {
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-        if let Some(node) = Node::parse(&line) {
-            lives.lock().expect("nobody panics with it").push(node);
-        }
+        let mut told = told.lock().expect("nobody panics with it");
+        told.usable |= line.starts_with("api ");
+        told.lives.extend(Node::parse(&line));
     }
 }
 

@@ -194,13 +194,12 @@ fn tasks_are_listed_read_and_killed() {
     );
 
     until("the output is there", seconds(20), || {
-        let texts = (
-            cluster.run(&["logs", task]),
-            cluster.run(&["logs", "--stderr", task]),
-        );
-        check(texts == ("hello\n".into(), "trouble\n".into()), || {
-            format!("{texts:?}")
-        })
+        let hello = cluster.run(&["logs", task]);
+        check(hello == "hello\n", || hello.clone())?;
+        let logs = cluster.shoal(&["logs", "--stderr", task]).output();
+        let logs = logs.expect("shoal can be run");
+        let both = [logs.stdout.as_slice(), &logs.stderr].concat();
+        check(both == b"trouble\n", || said(&logs))
     });
     cluster.run(&["kill", task]);
     until("the task is gone from the list", seconds(20), || {
