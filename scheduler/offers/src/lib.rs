@@ -16,6 +16,7 @@ mod effect;
 mod invariants;
 mod kill;
 pub mod limits;
+mod merge;
 mod module;
 mod notices;
 mod offering;

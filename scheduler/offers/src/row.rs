@@ -9,8 +9,8 @@ use shoal_api::limits::STATUS_MESSAGE_BYTES;
 use shoal_api::offer::Offer;
 use shoal_api::task::{Assignment, Exit};
 use shoal_api::{
-    AgentInfo, Epoch, FrameworkInfo, Generation, Instant, NodeId, Reason, Resources, Role, Source,
-    StatusUpdate, StreamId, TaskState, Timestamp, UpdateId,
+    AgentInfo, Epoch, FrameworkInfo, Generation, Incarnation, Instant, NodeId, Reason, Resources,
+    Role, Source, StatusUpdate, StreamId, TaskState, Timestamp, UpdateId,
 };
 use shoal_ledger::hash::append_postcard;
 use shoal_ledger::{Row, Sealed};
@@ -26,6 +26,8 @@ pub struct AgentRow {
     pub generation: Generation,
     /// Of its newest session.
     pub epoch: Epoch,
+    /// The life of the cluster in which that session was opened.
+    pub incarnation: Incarnation,
     /// Whether it has a session.
     pub presence: Presence,
     /// Neither offered nor allocated.
@@ -279,14 +281,17 @@ pub struct Counters {
 
 impl Row for AgentRow {
     fn hashed(&self, out: &mut Vec<u8>) {
-        let rest = (
-            self.generation,
-            self.epoch,
-            self.presence,
-            &self.free,
-            self.registered,
-        );
-        append_postcard(&(self.info.digest(), rest), out);
+        let AgentRow {
+            info,
+            generation,
+            epoch,
+            incarnation,
+            presence,
+            free,
+            registered,
+        } = self;
+        let session = (generation, epoch, incarnation, presence);
+        append_postcard(&(info.digest(), session, free, registered), out);
     }
 }
 

@@ -5,35 +5,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shoal_api::call::AgentName;
 use shoal_api::notice::Notice;
-use shoal_api::session::{Hello, SessionRefusal, TaskReport};
-use shoal_api::task::Assignment;
-use shoal_api::{AgentId, Epoch, NodeId, Reason, Resources, TaskKey, TaskState, Timestamp};
+use shoal_api::session::Hello;
+use shoal_api::{AgentId, Epoch, NodeId, Resources, TaskKey, TaskState};
 use shoal_ledger::Sealed;
 
 use crate::apply::Context;
 use crate::effect::Effect;
 use crate::limits;
-use crate::notices::{self, Word};
+use crate::merge::word;
+use crate::notices;
 use crate::outcome::{Outcome, Refusal};
-use crate::report as reports;
-use crate::row::{AgentRow, KillOrder, Presence, Report, Standing, TaskRow};
+use crate::row::{AgentRow, Presence};
 use crate::state::Offers;
-
-/// What a hello will do, decided and checked before anything changes.
-struct Merge {
-    /// The agent's id, if it is to keep one.
-    agent: Option<AgentId>,
-    epoch: Epoch,
-    registered: Timestamp,
-    /// Its resources without what offers and tasks hold after the merge.
-    free: Resources,
-    /// Whether its offers stay out.
-    keeps_offers: bool,
-    /// Reports of tasks that get a row, by their place in the hello.
-    strangers: Vec<usize>,
-}
 
 impl Offers {
     pub(crate) fn open_session(
@@ -57,293 +41,47 @@ impl Offers {
         if !merge.keeps_offers {
             self.rescind_offers_on(agent, effects);
         }
+        effects.push(Effect::SessionChanged { agent });
+        self.merge_known(context, agent, &hello, &merge, effects);
+        let Hello {
+            info,
+            generation,
+            tasks,
+            ..
+        } = hello;
         let epoch = merge.epoch;
         let row = AgentRow {
-            info: Sealed::new(Arc::new(hello.info)),
-            generation: hello.generation,
+            free: self.rest_of(agent, &info.resources),
+            info: Sealed::new(Arc::new(info)),
+            generation,
             epoch,
+            incarnation: context.incarnation,
             presence: Presence::Connected {
                 master,
                 since: context.wall(),
             },
-            free: merge.free,
             registered: merge.registered,
         };
         self.put_agent(agent, row);
-        effects.push(Effect::SessionChanged { agent });
-        for at in merge.strangers {
-            self.add_stranger(context, agent, &hello.tasks[at], effects);
-        }
-        self.merge_missing(context, agent, &hello.tasks, effects);
-        for report in &hello.tasks {
-            self.merge_report(context, agent, report, effects);
-        }
+        self.merge_strangers(context, agent, &tasks, &merge.strangers, effects);
         effects.push(Effect::AgentChanged { agent });
         Ok(Outcome::Session { agent, epoch })
     }
 
-    /// Checks a hello against the ledger.
-    fn plan_merge(&self, context: &Context<'_>, hello: &Hello) -> Result<Merge, SessionRefusal> {
-        let (agent, row) = self.find_agent(context, hello)?;
-        if let Some(row) = row
-            && row.generation > hello.generation
-        {
-            return Err(SessionRefusal::Superseded(row.epoch));
-        }
-        let strangers = self.find_strangers(context, agent, hello)?;
-        let mut held = Resources::new();
-        if let Some(agent) = agent {
-            for task in self.tasks_of_agent(agent).filter(|task| task.row.holds()) {
-                hold(&mut held, &task.row.assignment.spec.resources)?;
-            }
-        }
-        let new = strangers.iter().map(|at| &hello.tasks[*at]);
-        for report in new.filter(|report| !report.state.is_terminal()) {
-            hold(&mut held, &report.assignment.spec.resources)?;
-        }
-        let mut free = hello.info.resources.clone();
-        free.subtract(&held)
-            .map_err(|why| SessionRefusal::ResourcesShrunk(Arc::from(why.to_string())))?;
-        let same = |row: &AgentRow| {
-            let (before, after) = (&*row.info, &hello.info);
-            before.resources == after.resources
-                && before.attributes == after.attributes
-                && before.http == after.http
+    /// What offers and tasks leave of an agent's resources.
+    fn rest_of(&self, agent: AgentId, total: &Resources) -> Resources {
+        let mut rest = total.clone();
+        let mut without = |held: &Resources| {
+            rest.subtract(held)
+                .expect("a planned merge leaves tasks and offers their resources");
         };
-        // Strangers may hold what is offered: then the offers are not worth their word.
-        let keeps_offers = row.is_some_and(same) && strangers.is_empty();
-        if keeps_offers {
-            for offer in agent.into_iter().flat_map(|agent| self.offers_on(agent)) {
-                free.subtract(&offer.offer.resources)
-                    .expect("offered resources are neither free nor allocated");
-            }
+        for task in self.tasks_of_agent(agent).filter(|task| task.row.holds()) {
+            without(&task.row.assignment.spec.resources);
         }
-        let same_life = hello.fence.incarnation == context.incarnation;
-        let obeyed = if same_life {
-            hello.fence.epoch
-        } else {
-            Epoch(0)
-        };
-        Ok(Merge {
-            agent,
-            epoch: row.map_or(Epoch(0), |row| row.epoch).max(obeyed).next(),
-            registered: row.map_or(context.wall(), |row| row.registered),
-            free,
-            keeps_offers,
-            strangers,
-        })
-    }
-
-    /// The id of an agent that has or keeps one, and its row if it has one.
-    fn find_agent(
-        &self,
-        context: &Context<'_>,
-        hello: &Hello,
-    ) -> Result<(Option<AgentId>, Option<&AgentRow>), SessionRefusal> {
-        if let Some(id) = self.agent_of(hello.info.node) {
-            return Ok((Some(id), self.agents.get(&id)));
+        for offer in self.offers_on(agent) {
+            without(&offer.offer.resources);
         }
-        match hello.agent {
-            Some(id) if self.agents.contains(&id) => {
-                let why = format!("agent {id} is of another node");
-                Err(SessionRefusal::Invalid(Arc::from(why)))
-            }
-            // Assigned in a life of the cluster that this ledger does not remember.
-            Some(id) if id.origin != context.origin => Ok((Some(id), None)),
-            Some(_) | None => Ok((None, None)),
-        }
-    }
-
-    /// The reports of tasks that have no row and get one.
-    ///
-    /// What has ended and has no row was acknowledged: it is to be forgotten. Only after a restore
-    /// may its end be news.
-    fn find_strangers(
-        &self,
-        context: &Context<'_>,
-        agent: Option<AgentId>,
-        hello: &Hello,
-    ) -> Result<Vec<usize>, SessionRefusal> {
-        let invalid = |why: String| Err(SessionRefusal::Invalid(Arc::from(why)));
-        let restored = hello.fence.incarnation < context.incarnation;
-        let mut keys: Vec<&TaskKey> = hello.tasks.iter().map(|t| &t.assignment.key).collect();
-        keys.sort_unstable();
-        if let Some(twice) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
-            return invalid(format!("task {} is reported twice", twice[0]));
-        }
-        let mut strangers = Vec::new();
-        for (at, report) in hello.tasks.iter().enumerate() {
-            let key = &report.assignment.key;
-            let row = self.tasks.get(key);
-            if report.updates.iter().any(|update| update.task != *key) {
-                return invalid(format!("task {key} is reported with another task's update"));
-            }
-            if row.is_some_and(|row| Some(row.assignment.agent) != agent) {
-                return invalid(format!("task {key} is of another agent"));
-            }
-            let ended = report.state.is_terminal();
-            let news = restored && !self.completed_frameworks.contains(&key.framework);
-            if row.is_none() && (!ended || news) {
-                strangers.push(at);
-            }
-        }
-        if self.tasks.len() + strangers.len() > limits::TASKS {
-            return invalid(format!("the ledger has {} tasks already", limits::TASKS));
-        }
-        Ok(strangers)
-    }
-
-    /// Gives a reported task its row: an orphan, or one that its framework left behind.
-    ///
-    /// The updates of one that runs are taken afterwards, as any others; one that has ended gets
-    /// its row only for the end to be told.
-    fn add_stranger(
-        &mut self,
-        context: &Context<'_>,
-        agent: AgentId,
-        report: &TaskReport,
-        effects: &mut Vec<Effect>,
-    ) {
-        let key = report.assignment.key.clone();
-        let removed = self.completed_frameworks.contains(&key.framework);
-        let assignment = Assignment {
-            agent,
-            ..(*report.assignment).clone()
-        };
-        let since = context.wall();
-        let mut row = TaskRow {
-            assignment: Sealed::new(Arc::new(assignment)),
-            reported: report.state,
-            sequence: 0,
-            statuses: Vec::new(),
-            pending: Vec::new(),
-            kill: removed.then_some(KillOrder { grace: None, since }),
-            unreachable_since: None,
-            standing: if removed {
-                Standing::Abandoned
-            } else {
-                Standing::Orphan
-            },
-            launched: since,
-        };
-        let first = report.updates.first().map(|update| update.sequence);
-        if row.holds() {
-            // A sequence of 0 would mean that it may never have been launched.
-            let confirmed = first.map_or(1, |first| first.saturating_sub(1));
-            row.sequence = if report.state == TaskState::Staging {
-                0
-            } else {
-                confirmed
-            };
-        } else {
-            queue_end(context, report, &mut row);
-        }
-        let (state, over) = (row.reported, !row.holds());
-        self.add_task(key.clone(), row);
-        if over {
-            self.tell_head(&key, effects);
-        }
-        effects.push(Effect::TaskChanged {
-            task: key,
-            agent,
-            state,
-        });
-    }
-
-    /// Tasks of the ledger that the agent does not report.
-    ///
-    /// What it never confirmed and is still wanted will be launched; what it had and does not know
-    /// any more, or was given up meanwhile, must never run again.
-    fn merge_missing(
-        &mut self,
-        context: &Context<'_>,
-        agent: AgentId,
-        reports: &[TaskReport],
-        effects: &mut Vec<Effect>,
-    ) {
-        let mut reported: Vec<&TaskKey> = reports.iter().map(|t| &t.assignment.key).collect();
-        reported.sort_unstable();
-        let mut ends = Vec::new();
-        for task in self.tasks_of_agent(agent) {
-            if !task.row.holds() || reported.binary_search(&task.key).is_ok() {
-                continue;
-            }
-            let never_ran = task.row.sequence == 0;
-            let state = if never_ran && task.row.kill.is_some() {
-                TaskState::Killed
-            } else if never_ran && task.row.unreachable_since.is_some() {
-                TaskState::Dropped
-            } else if never_ran {
-                continue;
-            } else {
-                TaskState::Gone
-            };
-            ends.push((task.key.clone(), state));
-        }
-        for (key, state) in ends {
-            self.change_task(&key, |row| row.unreachable_since = None);
-            let end = reports::ending(context, &key, state);
-            self.advance(context, &key, end, effects);
-        }
-    }
-
-    /// One report of a hello: updates that the ledger lacks, and the return from unreachable.
-    fn merge_report(
-        &mut self,
-        context: &Context<'_>,
-        agent: AgentId,
-        report: &TaskReport,
-        effects: &mut Vec<Effect>,
-    ) {
-        let key = &report.assignment.key;
-        let Some(row) = self.tasks.get(key) else {
-            notices::runs_changed(agent, key.clone(), effects);
-            return;
-        };
-        let was_unreachable = row.unreachable_since.is_some();
-        if was_unreachable {
-            self.change_task(key, |row| row.unreachable_since = None);
-        }
-        for update in &report.updates {
-            self.take_update(context, agent, update, effects);
-        }
-        self.believe(context, report, effects);
-        let Some(row) = self.tasks.get(key) else {
-            return;
-        };
-        if was_unreachable && row.holds() {
-            let word = Word {
-                message: Arc::from("Agent is back"),
-                reason: Reason::AgentReregistered,
-                ..word(context, key, row, row.reported)
-            };
-            let framework = self.frameworks.get(&key.framework);
-            notices::tell(&key.framework, framework, effects, |info| {
-                Notice::Update(word.status(info))
-            });
-            effects.push(Effect::TaskChanged {
-                task: key.clone(),
-                agent,
-                state: row.reported,
-            });
-        }
-    }
-
-    /// After a restore a row may be behind what the agent had confirmed: its word counts.
-    fn believe(&mut self, context: &Context<'_>, report: &TaskReport, effects: &mut Vec<Effect>) {
-        let key = &report.assignment.key;
-        let Some(row) = self.tasks.get(key).filter(|row| row.holds()) else {
-            return;
-        };
-        if report.state.is_terminal() {
-            let end = confirmed_end(context, report);
-            self.advance(context, key, end, effects);
-        } else if row.sequence == 0 && report.state != TaskState::Staging {
-            self.change_task(key, |row| {
-                row.sequence = 1;
-                row.reported = report.state;
-            });
-        }
+        rest
     }
 
     /// A session ended: no new launches there, its offers are taken back, its lease goes on.
@@ -427,41 +165,4 @@ impl Offers {
         }
         Ok(Outcome::Done)
     }
-}
-
-/// Queues the end of a task that was over before the ledger knew of it.
-fn queue_end(context: &Context<'_>, report: &TaskReport, row: &mut TaskRow) {
-    let end = report.updates.last().filter(|u| u.state.is_terminal());
-    let end = end.map_or_else(|| confirmed_end(context, report), Report::from);
-    row.reported = end.state;
-    row.sequence = end.sequence;
-    row.statuses.push(end.clone());
-    row.pending.push(end);
-}
-
-/// The end of a task that another life of the ledger had confirmed.
-fn confirmed_end(context: &Context<'_>, report: &TaskReport) -> Report {
-    Report {
-        reason: None,
-        message: Arc::from("Found after its end was confirmed"),
-        ..reports::ending(context, &report.assignment.key, report.state)
-    }
-}
-
-/// The loss of a task, or its return if the caller says so.
-fn word(context: &Context<'_>, key: &TaskKey, row: &TaskRow, state: TaskState) -> Word {
-    Word {
-        task: Arc::from(key.task.as_str()),
-        agent: Some(AgentName::Id(row.assignment.agent)),
-        state,
-        reason: Reason::AgentRemoved,
-        message: Arc::from("Agent is unreachable"),
-        wall: context.wall(),
-        unreachable_since: row.unreachable_since,
-    }
-}
-
-fn hold(held: &mut Resources, more: &Resources) -> Result<(), SessionRefusal> {
-    held.add(more)
-        .map_err(|why| SessionRefusal::Invalid(Arc::from(why.to_string())))
 }

@@ -539,3 +539,35 @@ fn a_restored_state_goes_on_as_the_other_one() {
         assert_eq!(run.world.replay(), run.world.offers, "seed {seed}");
     }
 }
+
+/// A backup is restored: what happened since is forgotten by the ledger, not by agents.
+#[test]
+fn a_restore_from_backup_starts_nothing_twice_and_settles() {
+    for seed in 200..215 {
+        let mut run = Run::new(seed);
+        for _ in 0..300 {
+            run.step();
+        }
+        let backup = round_trip(&run.world.offers);
+        for _ in 0..300 {
+            run.step();
+        }
+        run.world.offers = backup;
+        run.world.incarnation += 1;
+        run.ended.clear();
+        for agent in run.world.agents.values_mut() {
+            agent.connected = false;
+        }
+        for step in 0..300 {
+            run.step();
+            if let Err(violation) = run.world.offers.check() {
+                panic!("seed {seed} step {step}: {violation}");
+            }
+        }
+        run.settle();
+        for task in run.world.offers.tasks() {
+            let orphan = run.world.offers.framework(&task.key.framework).is_none();
+            assert!(orphan, "seed {seed}: {} is left", task.key);
+        }
+    }
+}
