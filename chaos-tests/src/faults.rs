@@ -29,8 +29,10 @@ pub enum Fault {
     },
     /// Two groups of hosts do not hear each other.
     Split {
-        /// One group; the other is the rest.
+        /// One group.
         group: Vec<Host>,
+        /// The other; who is in neither hears both.
+        rest: Vec<Host>,
     },
     /// One host is not heard by another.
     Deaf {
@@ -101,11 +103,11 @@ impl Planned {
                     state.paused_until = state.paused_until.max(now + self.lasts);
                 }
             }
-            Fault::Split { group } => {
-                for a in hosts.iter().filter(|host| group.contains(host)) {
-                    for b in hosts.iter().filter(|host| !group.contains(host)) {
-                        network.set_cut(now, (a, b), begins, out);
-                        network.set_cut(now, (b, a), begins, out);
+            Fault::Split { group, rest } => {
+                for a in group {
+                    for b in rest {
+                        network.set_cut(now, (*a, *b), begins, out);
+                        network.set_cut(now, (*b, *a), begins, out);
                     }
                 }
             }
@@ -183,11 +185,14 @@ fn one(dice: &mut Dice, kind: usize, targets: Targets) -> Fault {
             host: node(dice, targets.nodes),
         },
         4 => {
-            let group: Vec<Host> = (0..targets.hosts)
-                .filter(|_| dice.chance(400))
-                .map(Host)
-                .collect();
-            Fault::Split { group }
+            // Half of the time those who use the cluster hear both sides.
+            let hosts = if dice.chance(500) {
+                targets.hosts
+            } else {
+                targets.nodes
+            };
+            let (group, rest) = (0..hosts).map(Host).partition(|_| dice.chance(400));
+            Fault::Split { group, rest }
         }
         5 => {
             let (from, to) = pair(dice, targets.hosts);

@@ -17,8 +17,10 @@ pub struct HostState {
     pub paused_until: Instant,
     /// How much slower its disk is than usual.
     pub disk_factor: u32,
-    /// When its disk is done with what it was given.
-    disk_free: Instant,
+    /// When the sync that began last ends.
+    sync_end: Instant,
+    /// When the sync after it ends, once something waits for that.
+    next_end: Option<Instant>,
     clock: Duration,
     calendar: i64,
 }
@@ -41,7 +43,8 @@ impl Hosts {
             life: 0,
             paused_until: Instant::ZERO,
             disk_factor: 1,
-            disk_free: Instant::ZERO,
+            sync_end: Instant::ZERO,
+            next_end: None,
             clock: Duration::ZERO,
             calendar: 0,
         };
@@ -109,17 +112,28 @@ impl Hosts {
         Timestamp::from_nanos(EPOCH + nanos + self.hosts[host.0].calendar)
     }
 
-    /// When a write that begins at this moment will be synced.
+    /// When a write that begins at this moment will be synced: everything that arrives during one
+    /// sync is synced together by the next.
     pub fn disk_done(&mut self, host: Host, now: Instant) -> Instant {
         let nanos = 150_000 + self.dice.below(1_500_000);
         let state = &mut self.hosts[host.0];
-        let write = Duration::from_nanos(nanos) * state.disk_factor;
-        state.disk_free = state.disk_free.max(now) + write;
-        state.disk_free
+        let sync = Duration::from_nanos(nanos) * state.disk_factor;
+        if let Some(next) = state.next_end
+            && now >= state.sync_end
+        {
+            state.sync_end = next;
+            state.next_end = None;
+        }
+        if now >= state.sync_end {
+            state.sync_end = now + sync;
+            return state.sync_end;
+        }
+        *state.next_end.get_or_insert(state.sync_end + sync)
     }
 
     /// Nothing is written there any more.
     pub fn disk_idle(&mut self, host: Host) {
-        self.hosts[host.0].disk_free = Instant::ZERO;
+        self.hosts[host.0].sync_end = Instant::ZERO;
+        self.hosts[host.0].next_end = None;
     }
 }

@@ -17,13 +17,17 @@ pub enum Plant {
     ForgetRequestIds,
     /// Agents' disks say "durable" before they are: launches and updates can be lost.
     ForgetCheckpoints,
-    /// Keepers start a task that they know already.
-    StartAgain,
     /// Agents are told that an update is durable as soon as a master hears it.
     ConfirmUpdatesEarly,
 }
 
 impl Plant {
+    /// The bug of that name, as it is spelled here.
+    pub fn named(name: &str) -> Option<Plant> {
+        let all = Plant::OF_REPLICAS.into_iter().chain(Plant::OF_CLUSTER);
+        all.into_iter().find(|plant| format!("{plant:?}") == name)
+    }
+
     /// Those that live in the world of [`crate::replicas`].
     pub const OF_REPLICAS: [Plant; 4] = [
         Plant::ForgetSync,
@@ -37,9 +41,9 @@ impl Plant {
         Plant::ForgetSync,
         Plant::AcknowledgeEarly,
         Plant::ApplyRetries,
+        Plant::IgnoreSessions,
         Plant::ForgetRequestIds,
         Plant::ForgetCheckpoints,
-        Plant::StartAgain,
         Plant::ConfirmUpdatesEarly,
     ];
 }

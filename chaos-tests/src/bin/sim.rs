@@ -1,12 +1,14 @@
 //! `sim`: runs seeds of the simulator and says what they found.
 //!
-//! `sim --seeds N [--seed S] [--minutes M] [--world WORLD]`: N runs from seed S on (1 by default), each
-//! with M minutes of faults (5 by default). Exit code 0 if every promise held, 1 if one was broken, 2
-//! if the arguments are wrong. A broken promise comes with the command that replays it.
+//! `sim --seeds N [--seed S] [--minutes M] [--world WORLD] [--plant BUG]`: N runs of each world from
+//! seed S on (1 by default), each with M minutes of faults (5 by default), without or with a planted
+//! bug. Exit code 0 if every promise held, 1 if one was broken, 2 if the arguments are wrong. A broken
+//! promise comes with the command that replays it.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use chaos_tests::plant::Plant;
 use chaos_tests::report::Report;
 use chaos_tests::trace::Trace;
 use chaos_tests::worlds::World;
@@ -17,9 +19,11 @@ struct Arguments {
     first: u64,
     minutes: u64,
     worlds: Vec<World>,
+    plant: Option<Plant>,
 }
 
-const USAGE: &str = "usage: sim --seeds N [--seed S] [--minutes M] [--world replicas|cluster]";
+const USAGE: &str =
+    "usage: sim --seeds N [--seed S] [--minutes M] [--world replicas|cluster] [--plant BUG]";
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let mut arguments = Arguments {
@@ -27,6 +31,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
         first: 1,
         minutes: 5,
         worlds: World::ALL.to_vec(),
+        plant: None,
     };
     while let Some(word) = words.next() {
         let value = words
@@ -46,6 +51,11 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
                     World::named(&value).ok_or_else(|| format!("there is no world {value}"))?;
                 arguments.worlds = vec![world];
             }
+            "--plant" => {
+                let plant =
+                    Plant::named(&value).ok_or_else(|| format!("there is no bug {value}"))?;
+                arguments.plant = Some(plant);
+            }
             other => return Err(format!("{other} is not known")),
         }
     }
@@ -53,7 +63,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
 }
 
 #[expect(clippy::print_stdout, reason = "the report is what the program is for")]
-fn say(world: World, report: &Report, took: Duration, minutes: u64) {
+fn say(world: World, report: &Report, took: Duration, arguments: &Arguments) {
     let counts: Vec<String> = report
         .counts
         .iter()
@@ -69,10 +79,13 @@ fn say(world: World, report: &Report, took: Duration, minutes: u64) {
     );
     if let Some(violation) = &report.violation {
         println!("VIOLATION of {violation}");
+        let plant = arguments.plant.map(|plant| format!(" --plant {plant:?}"));
         println!(
-            "replay: sim --world {} --seeds 1 --seed {} --minutes {minutes}",
+            "replay: sim --world {} --seeds 1 --seed {} --minutes {}{}",
             world.name(),
-            report.seed
+            report.seed,
+            arguments.minutes,
+            plant.unwrap_or_default()
         );
     }
 }
@@ -84,8 +97,9 @@ fn run(arguments: &Arguments) -> ExitCode {
     for world in &arguments.worlds {
         for seed in arguments.first..arguments.first.saturating_add(arguments.seeds) {
             let start = Instant::now();
-            let report = world.run(seed, Duration::from_secs(arguments.minutes * 60), None);
-            say(*world, &report, start.elapsed(), arguments.minutes);
+            let faulty = Duration::from_secs(arguments.minutes * 60);
+            let report = world.run(seed, faulty, arguments.plant);
+            say(*world, &report, start.elapsed(), arguments);
             all.content(report.trace.to_string().as_bytes());
             simulated += report.simulated;
             violations += u64::from(report.violation.is_some());

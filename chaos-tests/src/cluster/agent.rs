@@ -61,7 +61,7 @@ impl AgentNode {
         let boot = BootId(u128::from(at as u64) << 64 | 1);
         AgentNode {
             node,
-            keeper: Keeper::new(boot, plant == Some(Plant::StartAgain)),
+            keeper: Keeper::new(boot),
             info: AgentInfo {
                 node,
                 name: Name::new(&format!("agent-{at}")).expect("letters and digits are a name"),

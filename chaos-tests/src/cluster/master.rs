@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use shoal_api::session::AgentMessage;
+use shoal_api::session::{AgentMessage, MasterMessage};
 use shoal_api::{Generation, HostPort, Index, NodeId, RaftId};
 use shoal_master::{
     Bugs, Config, Conn, Input, LedgerMessage, Master, Output, PeerMessage, State, Tuning,
@@ -22,6 +22,9 @@ use crate::plant::Plant;
 
 /// Entries between two snapshots: few, so that they happen.
 const SNAPSHOT_ENTRIES: u64 = 400;
+
+/// What a master may say to one input; more is a loop.
+const OUTPUTS_AT_ONCE: u64 = 100_000;
 
 /// One master and what belongs to its host.
 #[derive(Debug)]
@@ -275,6 +278,7 @@ impl Cluster {
     }
 
     fn pump_master(&mut self, host: Host) {
+        let mut outputs = 0;
         while let Some(output) = self.masters[host.0]
             .machine
             .as_mut()
@@ -282,6 +286,12 @@ impl Cluster {
         {
             self.observe(host);
             self.put_out(host, output);
+            outputs += 1;
+            if outputs == OUTPUTS_AT_ONCE {
+                let detail = format!("master {} does not stop talking", host.0);
+                self.tell(&Fact::Unsettled(detail));
+                return;
+            }
         }
         self.observe(host);
         let life = self.hosts.get(host).life;
@@ -365,6 +375,7 @@ impl Cluster {
                 );
             }
             Output::ToAgent { conn, message } => {
+                self.commanded(host, conn, &message);
                 let bytes = postcard::to_allocvec(&message).expect("messages are encodable");
                 let packet = Packet::ToAgent(Bytes::from(bytes));
                 self.send_stream(StreamNumber(conn.0), Side::Listener, packet);
@@ -406,6 +417,24 @@ impl Cluster {
                 let detail = format!("master {} halts: {why}", host.0);
                 self.tell(&Fact::Unsettled(detail));
             }
+        }
+    }
+
+    fn commanded(&mut self, host: Host, conn: Conn, message: &MasterMessage) {
+        let (MasterMessage::Launch { fence, .. }
+        | MasterMessage::Kill { fence, .. }
+        | MasterMessage::Forget { fence, .. }) = message
+        else {
+            return;
+        };
+        if let Some(agent) = self.network.end(StreamNumber(conn.0), Side::Dialler) {
+            let master = self.masters[host.0].node;
+            let (_, node) = self.identity(agent);
+            self.tell(&Fact::Commanded {
+                master,
+                node,
+                fence: *fence,
+            });
         }
     }
 

@@ -1,11 +1,13 @@
 //! Everything: masters, agents, their gossip, the processes they run, and frameworks that use them.
 //!
-//! Hosts are numbered: masters first, then agents, then frameworks, each of which can be cut off.
+//! Hosts are numbered: masters first, then agents, then frameworks, then an operator; each can be cut
+//! off.
 
 mod agent;
 pub mod framework;
 mod gossip;
 mod master;
+mod operator;
 pub mod processes;
 mod settle;
 mod users;
@@ -42,11 +44,15 @@ const AGENTS: usize = 5;
 const NODES: usize = MASTERS + AGENTS;
 /// Frameworks in this world.
 const FRAMEWORKS: usize = 3;
+/// All hosts: nodes, frameworks, and the operator's.
+const HOSTS: usize = NODES + FRAMEWORKS + 1;
 /// How long the world may take to settle after the faults. An agent that the gossip believes to be
 /// alive keeps its lease for 75 s, an update is repeated after at most 600 s.
 const CALM: Duration = Duration::from_secs(900);
 /// How often it is asked whether it has.
 const ASK: Duration = Duration::from_secs(5);
+/// Events that a second of virtual time may have on average; a busy world has a tenth of them.
+const EVENTS_PER_SECOND: u64 = 10_000;
 /// The cluster.
 const CLUSTER: ClusterId = ClusterId(0x0511_70a1);
 
@@ -85,6 +91,8 @@ enum Packet {
         number: u64,
         done: bool,
     },
+    /// What the operator typed.
+    Order(operator::Order),
 }
 
 /// What a keeper is asked to do.
@@ -157,6 +165,7 @@ enum Event {
     Look {
         framework: usize,
     },
+    Operate,
     Start {
         host: Host,
     },
@@ -182,6 +191,7 @@ pub struct Cluster {
     agents: Vec<AgentNode>,
     gossips: Vec<Gossip>,
     frameworks: Vec<Framework>,
+    operator: operator::Operator,
     users: Vec<users::Line>,
     asks: BTreeMap<Ask, Asked>,
     last_ask: u64,
@@ -195,6 +205,7 @@ pub struct Cluster {
     dice: Dice,
     crash_dice: Dice,
     wiped: Option<RaftId>,
+    happened: u64,
     seed: u64,
 }
 
@@ -202,7 +213,7 @@ impl Cluster {
     /// A founded cluster and a plan of faults for so long.
     pub fn new(seed: u64, faulty: Duration, plant: Option<Plant>) -> Cluster {
         let dice = Dice::new(seed).child("cluster");
-        let hosts = NODES + FRAMEWORKS;
+        let hosts = HOSTS;
         let targets = Targets {
             hosts,
             nodes: NODES,
@@ -228,6 +239,7 @@ impl Cluster {
             frameworks: (0..FRAMEWORKS)
                 .map(|at| Framework::new(at, MASTERS, dice.child(&format!("framework {at}"))))
                 .collect(),
+            operator: operator::Operator::new(dice.child("operator")),
             users: vec![users::Line::default(); FRAMEWORKS],
             asks: BTreeMap::new(),
             last_ask: 0,
@@ -240,6 +252,7 @@ impl Cluster {
             dice: dice.child("world"),
             crash_dice: dice.child("crashes"),
             wiped: None,
+            happened: 0,
             seed,
         };
         world.begin();
@@ -266,6 +279,8 @@ impl Cluster {
             self.hosts.start(Host(NODES + framework));
             self.queue.push(Instant::ZERO, Event::Look { framework });
         }
+        self.hosts.start(Host(HOSTS - 1));
+        self.queue.push(Instant::ZERO + ASK, Event::Operate);
         for (number, planned) in self.plan.iter().enumerate() {
             self.queue.push(planned.at, Event::Begin(number));
             self.queue
@@ -281,6 +296,7 @@ impl Cluster {
         for framework in &mut self.frameworks {
             framework.calm_down();
         }
+        self.operator.calm_down();
         let mut at = calm;
         let mut unsettled = None;
         while self.watch.violation().is_none() && at < calm + CALM {
@@ -330,6 +346,20 @@ impl Cluster {
             && let Some(event) = self.queue.pop(end)
         {
             self.happen(event);
+            self.bound();
+        }
+    }
+
+    /// A world in which ever more happens in ever less time never converges: say so and stop.
+    fn bound(&mut self) {
+        self.happened += 1;
+        let seconds = self.queue.now().since(Instant::ZERO).as_secs() + 10;
+        if self.happened > seconds * EVENTS_PER_SECOND {
+            let detail = format!(
+                "{} events in {seconds} s: it does not come to rest",
+                self.happened
+            );
+            self.tell(&Fact::Unsettled(detail));
         }
     }
 
@@ -359,6 +389,7 @@ impl Cluster {
             Event::Carried(Carried::GiveUp { .. })
             | Event::DialPeer { .. }
             | Event::Keeper { .. }
+            | Event::Operate
             | Event::Start { .. }
             | Event::Begin(_)
             | Event::End(_) => None,
@@ -380,6 +411,7 @@ impl Cluster {
             | Event::Subscribe { .. }
             | Event::Keeper { .. }
             | Event::Look { .. }
+            | Event::Operate
             | Event::Start { .. }
             | Event::Begin(_)
             | Event::End(_) => None,
@@ -423,6 +455,7 @@ impl Cluster {
             } => self.subscribe(framework, attempt, to),
             Event::Keeper { host, deed } => self.keeper_does(host, deed),
             Event::Look { framework } => self.look(framework),
+            Event::Operate => self.operate(),
             Event::Start { host } => self.start(host),
             Event::Begin(number) => self.fault(number, true),
             Event::End(number) => self.fault(number, false),
@@ -535,6 +568,11 @@ impl Cluster {
                 self.frameworks[framework].hear(self.queue.now(), Word::Answered { number, done });
                 self.do_deeds(framework);
             }
+            Packet::Order(order) => {
+                self.trace.event(&[14, now, to.0 as u64]);
+                self.trace.content(format!("{order:?}").as_bytes());
+                self.ordered(to, order);
+            }
             Packet::Raft { .. }
             | Packet::Ledger { .. }
             | Packet::ToMaster(_)
@@ -559,7 +597,7 @@ impl Cluster {
             Packet::ToAgent(bytes) => self.master_said(to, stream, &bytes),
             Packet::Subscribe(info) => self.subscription(to, stream, info),
             Packet::ToFramework(word) => self.framework_told(to.0 - NODES, stream, word),
-            Packet::Gossip(_) | Packet::Call { .. } | Packet::Answer { .. } => {
+            Packet::Gossip(_) | Packet::Call { .. } | Packet::Answer { .. } | Packet::Order(_) => {
                 unreachable!("these travel as datagrams")
             }
         }

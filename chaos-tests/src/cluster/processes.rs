@@ -78,18 +78,15 @@ pub struct Keeper {
     /// The life of the agent that it talks to.
     pub listener: Option<u64>,
     known: BTreeMap<TaskKey, Process>,
-    /// A planted bug: a key that is known is started again.
-    starts_again: bool,
 }
 
 impl Keeper {
     /// A keeper of a machine that was just switched on.
-    pub fn new(boot: BootId, starts_again: bool) -> Keeper {
+    pub fn new(boot: BootId) -> Keeper {
         Keeper {
             boot,
             listener: None,
             known: BTreeMap::new(),
-            starts_again,
         }
     }
 
@@ -117,7 +114,7 @@ impl Keeper {
 
     /// Starts a process unless its key is known; true if it did.
     pub fn spawn(&mut self, run: u64, assignment: &Arc<Assignment>, now: Timestamp) -> bool {
-        if self.known.contains_key(&assignment.key) && !self.starts_again {
+        if self.known.contains_key(&assignment.key) {
             return false;
         }
         let script = Script::of(assignment.spec.command.as_ref()).unwrap_or(Script {

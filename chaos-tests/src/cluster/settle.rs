@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use shoal_api::Index;
+use shoal_api::{Index, TaskId};
 
+use super::framework::Framework;
 use super::{AGENTS, Cluster, MASTERS};
 
 impl Cluster {
@@ -80,14 +81,42 @@ impl Cluster {
                 return Some(format!("framework {} is not subscribed", framework.number));
             }
             if let Some((task, tracked)) = framework.tasks.iter().next() {
+                let number = framework.number;
+                let row = self.row_of(framework, task);
+                let process = self.process_of(task);
                 return Some(format!(
-                    "framework {} waits for the end of {task}: {tracked:?}",
-                    framework.number
+                    "framework {number} waits for the end of {task}, known as {tracked:?}, in the ledger as \
+                     {row}, as a process {process}"
                 ));
             }
         }
+        let runs = &self.newest.1.runs;
+        if let Some((id, row)) = runs.runs().find(|(_, row)| row.unfinished > 0) {
+            return Some(format!(
+                "{} slots of run {id} have not ended: {row:?}",
+                row.unfinished
+            ));
+        }
         let task = self.newest.1.offers.tasks().next()?;
         Some(format!("task {} still has a row: {:?}", task.key, task.row))
+    }
+
+    fn row_of(&self, framework: &Framework, task: &str) -> String {
+        let offers = &self.newest.1.offers;
+        let id = framework.info.id.as_ref();
+        let found = id
+            .zip(TaskId::new(task).ok())
+            .and_then(|(framework, task)| offers.find_task(framework, &task));
+        found.map_or_else(|| "nothing".to_owned(), |found| format!("{:?}", found.row))
+    }
+
+    fn process_of(&self, task: &str) -> String {
+        let mut processes = self
+            .agents
+            .iter()
+            .flat_map(|agent| agent.keeper.processes());
+        let found = processes.find(|process| process.assignment.key.task.as_str() == task);
+        found.map_or_else(|| "nothing".to_owned(), |found| format!("{:?}", found.seen))
     }
 
     fn unsettled_world(&self) -> Option<String> {

@@ -162,6 +162,9 @@ impl Cluster {
 
     /// A master answers: what it says is done must be in its ledger.
     pub(super) fn answered(&mut self, host: Host, ask: Ask, answer: &Answer) {
+        if self.operator_answered(host, ask, answer) {
+            return;
+        }
         let Some(asked) = self.asks.remove(&ask) else {
             return;
         };

@@ -109,6 +109,15 @@ pub enum Fact<'a> {
         /// Of the command.
         fence: Fence,
     },
+    /// A master commands an agent.
+    Commanded {
+        /// Which master.
+        master: NodeId,
+        /// Which agent.
+        node: NodeId,
+        /// Of the command.
+        fence: Fence,
+    },
     /// An agent is told that the ledger has an update.
     Confirmed {
         /// Which agent.
@@ -173,6 +182,7 @@ impl Watch {
                 Box::new(offers_conserve::OffersConserve),
                 Box::new(offers_disjoint::OffersDisjoint::default()),
                 Box::new(acknowledged_is_durable::AcknowledgedIsDurable::default()),
+                Box::new(applied_once::AppliedOnce),
                 Box::new(no_task_twice::NoTaskTwice::default()),
                 Box::new(no_overcommit::NoOvercommit),
                 Box::new(one_end::OneEnd::default()),

@@ -3,6 +3,9 @@
 
 use super::{Fact, Invariant};
 
+/// The ledger's own check looks at everything, at every so many indexes.
+const CHECK_EVERY: u64 = 64;
+
 #[derive(Debug)]
 pub(super) struct OffersConserve;
 
@@ -34,8 +37,11 @@ impl Invariant for OffersConserve {
                 ));
             }
         }
-        state
-            .check()
-            .map_err(|violation| format!("at {index}: {violation}"))
+        if index.0.is_multiple_of(CHECK_EVERY) {
+            return state
+                .check()
+                .map_err(|violation| format!("at {index}: {violation}"));
+        }
+        Ok(())
     }
 }

@@ -11,8 +11,8 @@ use shoal_ledger::{Command, Entry, Header, ModuleNumber};
 pub enum Question {
     /// Add one.
     Write(Bytes),
-    /// How much is it?
-    Read,
+    /// How much is that counter?
+    Read(u64),
 }
 
 /// What it is told.
@@ -42,8 +42,8 @@ pub struct Client {
     pub acknowledged: u64,
     /// Reads that were answered.
     pub reads: u64,
-    reading: bool,
-    acknowledged_at_ask: u64,
+    /// The counter that is being read, and its writes that were acknowledged before that was asked.
+    reading: Option<(u64, u64)>,
     dice: Dice,
     replicas: usize,
 }
@@ -58,8 +58,7 @@ impl Client {
             since: None,
             acknowledged: 0,
             reads: 0,
-            reading: false,
-            acknowledged_at_ask: 0,
+            reading: None,
             dice,
             replicas,
         }
@@ -70,18 +69,22 @@ impl Client {
         request.node.0 as u64 - 1
     }
 
-    /// Begins the next question, or asks the same again.
-    pub fn ask(&mut self, now: Instant) -> Question {
+    /// Begins the next question, or asks the same again. A read may be of any counter, and asks any
+    /// replica; `acknowledged` are the writes of each counter that were acknowledged so far.
+    pub fn ask(&mut self, now: Instant, acknowledged: &[u64]) -> Question {
         if self.since.is_none() {
             self.since = Some(now);
-            self.reading = self.dice.chance(300);
-            self.acknowledged_at_ask = self.acknowledged;
+            self.reading = None;
+            if self.dice.chance(300) {
+                let key = self.dice.below(acknowledged.len() as u64);
+                self.reading = Some((key, acknowledged[key as usize]));
+                self.turn(None);
+            }
         }
         self.attempt += 1;
-        if self.reading {
-            Question::Read
-        } else {
-            Question::Write(self.write(now))
+        match self.reading {
+            Some((key, _)) => Question::Read(key),
+            None => Question::Write(self.write(now)),
         }
     }
 
@@ -116,16 +119,16 @@ impl Client {
         self.target = hint.unwrap_or_else(|| self.dice.below(self.replicas as u64) as usize);
     }
 
-    /// The answer is there. Returns whether it was a read, what had been acknowledged when it was
-    /// asked, and how long to think before the next.
-    pub fn answered(&mut self) -> (bool, u64, Duration) {
+    /// The answer is there. Returns what was read, if it was a read, with what had been acknowledged
+    /// when it was asked, and how long to think before the next.
+    pub fn answered(&mut self) -> (Option<(u64, u64)>, Duration) {
         self.since = None;
-        if self.reading {
+        if self.reading.is_some() {
             self.reads += 1;
         } else {
             self.acknowledged += 1;
         }
         let think = Duration::from_micros(self.dice.below(60_000));
-        (self.reading, self.acknowledged_at_ask, think)
+        (self.reading, think)
     }
 }

@@ -59,7 +59,7 @@ enum Event {
     Disk { host: Host, life: u64, through: u64 },
     Dial { from: Host, to: Host },
     Start { host: Host },
-    Client { client: u64 },
+    Client { client: u64, attempt: u64 },
     Operator,
     Begin(usize),
     End(usize),
@@ -140,7 +140,8 @@ impl Replicas {
         }
         self.hosts.start(self.client_host());
         for client in 0..CLIENTS {
-            self.queue.push(Instant::ZERO, Event::Client { client });
+            self.queue
+                .push(Instant::ZERO, Event::Client { client, attempt: 0 });
         }
         self.queue.push(Instant::ZERO, Event::Operator);
         for (number, planned) in self.plan.iter().enumerate() {
@@ -243,7 +244,7 @@ impl Replicas {
             }
             Event::Dial { from, to } => self.dial(from, to),
             Event::Start { host } => self.start(host),
-            Event::Client { client } => self.look(client),
+            Event::Client { client, attempt } => self.look(client, attempt),
             Event::Operator => {
                 self.operate();
                 self.queue.push(now + LOOK, Event::Operator);
@@ -369,29 +370,48 @@ impl Replicas {
         self.nodes[to.0].links[from.0] = Some((stream, Side::Listener));
     }
 
-    fn look(&mut self, number: u64) {
-        let now = self.queue.now();
+    /// A client looks around, unless it has asked again since.
+    fn look(&mut self, number: u64, attempt: u64) {
         let client = &mut self.clients[number as usize];
+        if client.attempt != attempt {
+            return;
+        }
         if client.since.is_some() {
             client.turn(None);
         } else if self.quiet {
-            self.queue
-                .push(now + LOOK, Event::Client { client: number });
             return;
         }
-        let question = client.ask(now);
+        self.ask(number, Duration::ZERO);
+    }
+
+    /// A client asks its target after a wait, and looks around when that takes too long.
+    fn ask(&mut self, number: u64, wait: Duration) {
+        let at = self.queue.now() + wait;
+        let acknowledged: Vec<u64> = self
+            .clients
+            .iter()
+            .map(|client| client.acknowledged)
+            .collect();
+        let client = &mut self.clients[number as usize];
+        let question = client.ask(at, &acknowledged);
+        let attempt = client.attempt;
+        let to = Host(client.target);
         let packet = Packet::Ask {
             client: number,
-            attempt: client.attempt,
+            attempt,
             question,
         };
-        let to = Host(client.target);
         let from = self.client_host();
         let mut out = Out::new();
-        self.network.datagram(now, from, to, packet, &mut out);
+        self.network.datagram(at, from, to, packet, &mut out);
         self.carry(out);
-        self.queue
-            .push(now + TIMEOUT, Event::Client { client: number });
+        self.queue.push(
+            at + TIMEOUT,
+            Event::Client {
+                client: number,
+                attempt,
+            },
+        );
     }
 
     fn answered(&mut self, number: u64, attempt: u64, reply: Reply) {
@@ -402,36 +422,32 @@ impl Replicas {
         }
         match reply {
             Reply::Value(value) => {
-                let (was_read, acknowledged, think) = client.answered();
-                let (key, write) = (client.key, client.acknowledged);
-                let fact = if was_read {
-                    Fact::Read {
+                let (read, think) = client.answered();
+                let fact = match read {
+                    Some((key, acknowledged)) => Fact::Read {
                         key,
                         acknowledged,
                         value,
-                    }
-                } else {
-                    Fact::Counted { key, write, value }
+                    },
+                    None => Fact::Counted {
+                        key: client.key,
+                        write: client.acknowledged,
+                        value,
+                    },
                 };
-                self.trace.event(&[5, now.as_nanos(), key, value]);
+                self.trace.event(&[5, now.as_nanos(), number, value]);
                 self.tell(&fact);
-                self.queue
-                    .push(now + think, Event::Client { client: number });
+                self.queue.push(
+                    now + think,
+                    Event::Client {
+                        client: number,
+                        attempt,
+                    },
+                );
             }
             Reply::Elsewhere(hint) => {
                 client.turn(hint);
-                let question = client.ask(now);
-                let packet = Packet::Ask {
-                    client: number,
-                    attempt: client.attempt,
-                    question,
-                };
-                let to = Host(client.target);
-                let from = self.client_host();
-                let mut out = Out::new();
-                self.network
-                    .datagram(now + LOOK / 5, from, to, packet, &mut out);
-                self.carry(out);
+                self.ask(number, LOOK / 5);
             }
         }
     }

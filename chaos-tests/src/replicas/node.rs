@@ -19,6 +19,14 @@ use crate::plant::Plant;
 /// Entries between two snapshots that a replica takes by itself.
 const SNAPSHOT_ENTRIES: u64 = 300;
 
+/// Who reads which counter.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    client: u64,
+    attempt: u64,
+    key: u64,
+}
+
 /// One replica and what belongs to its host.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -29,7 +37,7 @@ pub(super) struct Node {
     disk: Disk<LogImage>,
     generation: Generation,
     waiting: BTreeMap<RequestId, (u64, u64)>,
-    reading: BTreeMap<ReadId, (u64, u64)>,
+    reading: BTreeMap<ReadId, Reading>,
     last_read: u64,
     snapshot_at: Index,
     wake: Option<shoal_api::Instant>,
@@ -158,16 +166,23 @@ impl Replicas {
                     self.reply(host, client, attempt, Reply::Value(value));
                 }
             }
-            Question::Read => {
+            Question::Read(key) => {
                 let local = self.plant == Some(Plant::ReadLocally);
                 if local && node.machine.as_ref().is_some_and(Quorum::is_leader) {
-                    let value = node.register.value(client);
+                    let value = node.register.value(key);
                     self.reply(host, client, attempt, Reply::Value(value));
                     return;
                 }
                 node.last_read += 1;
                 let context = ReadId(node.last_read);
-                node.reading.insert(context, (client, attempt));
+                node.reading.insert(
+                    context,
+                    Reading {
+                        client,
+                        attempt,
+                        key,
+                    },
+                );
                 self.step(host, Input::Read { context });
             }
         }
@@ -267,7 +282,10 @@ impl Replicas {
             }
             Output::ReadReady { context, index } => self.read_ready(host, context, index),
             Output::ReadFailed { context } => {
-                if let Some((client, attempt)) = self.nodes[host.0].reading.remove(&context) {
+                if let Some(reading) = self.nodes[host.0].reading.remove(&context) {
+                    let Reading {
+                        client, attempt, ..
+                    } = reading;
                     self.reply(host, client, attempt, Reply::Elsewhere(None));
                 }
             }
@@ -350,8 +368,13 @@ impl Replicas {
             node.register.index() >= index,
             "a read is ready once its index is applied"
         );
-        if let Some((client, attempt)) = node.reading.remove(&context) {
-            let value = node.register.value(client);
+        if let Some(Reading {
+            client,
+            attempt,
+            key,
+        }) = node.reading.remove(&context)
+        {
+            let value = node.register.value(key);
             self.reply(host, client, attempt, Reply::Value(value));
         }
     }
