@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shoal_api::call::{Call, FrameworkCall, ReconcileTask};
+use shoal_api::call::{Call, Filters, FrameworkCall, ReconcileTask};
 use shoal_api::session::FileRead;
-use shoal_api::{AgentId, FrameworkId, RaftId, StreamId, TaskId, TaskKey};
+use shoal_api::{AgentId, FrameworkId, OfferId, RaftId, StreamId, TaskId, TaskKey};
 use shoal_builtin::RunsCommand;
 use shoal_offers::{OffersCommand, Refusal, RemovalCause};
 use shoal_quorum::{MembershipChange, RaftRole};
@@ -113,13 +113,7 @@ impl Master {
                 claim: None,
             },
             Call::Decline { offers, filters } => {
-                let command = OffersCommand::Declined {
-                    framework: framework.clone(),
-                    stream,
-                    offers,
-                    filters,
-                };
-                self.decline(ask, &framework, stream, command);
+                self.decline(ask, framework, stream, offers, filters);
                 return;
             }
             Call::Revive(roles) => OffersCommand::Revived {
@@ -161,12 +155,19 @@ impl Master {
     fn decline(
         &mut self,
         ask: Ask,
-        framework: &FrameworkId,
+        framework: FrameworkId,
         stream: StreamId,
-        command: OffersCommand,
+        offers: Vec<OfferId>,
+        filters: Filters,
     ) {
-        let command = LedgerCommand::Offers(command);
-        if self.streams.conn_of(framework, stream).is_some() {
+        let held = self.streams.conn_of(&framework, stream).is_some();
+        let command = LedgerCommand::Offers(OffersCommand::Declined {
+            framework,
+            stream,
+            offers,
+            filters,
+        });
+        if held {
             // Losing this master takes the offers back anyway.
             self.submit_lazily(command);
             self.answer(ask, Answer::Done);
