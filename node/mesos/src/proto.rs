@@ -1,6 +1,6 @@
 //! The messages of Mesos, as prost generates them from the files in `proto/`.
 //!
-//! Every singular field is an `Option`, the required ones too: see [`crate::codec::decode`]. What
+//! Every singular field is an `Option`, the required ones too: see [`crate::codec::Codec::decode`]. What
 //! the fields mean is in Mesos' documentation and deliberately not repeated here.
 
 /// Package `mesos.v1`.

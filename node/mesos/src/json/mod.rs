@@ -1,6 +1,6 @@
 //! JSON as Mesos writes and reads it.
 //!
-//! The generated code says what each message's fields are; [`write`] and [`read`] are the rules they
+//! The generated code says what each message's fields are; [`mod@write`] and [`mod@read`] are the rules they
 //! share. Source: `jsonify` and `json::parse` of Mesos, as a client sees them: proto names in
 //! declaration order, enums by name, 64-bit numbers as numbers, bytes as base64, an unset field with
 //! a default written unless it is deprecated; on reading, unknown fields are skipped, null is unset,
