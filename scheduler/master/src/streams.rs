@@ -26,11 +26,12 @@ pub struct Stream {
 /// All streams of this master.
 ///
 /// # Invariants
-/// - each framework has at most one stream, the one that the ledger names.
+/// - a subscription is on one connection; an older one of a framework is here until it was told of its
+///   end.
 #[derive(Debug, Default)]
 pub struct Streams {
     by_conn: BTreeMap<Conn, Stream>,
-    by_framework: BTreeMap<FrameworkId, Conn>,
+    by_subscription: BTreeMap<(FrameworkId, StreamId), Conn>,
 }
 
 impl Streams {
@@ -47,7 +48,8 @@ impl Streams {
         stream: StreamId,
         heartbeat: Instant,
     ) {
-        self.by_framework.insert(framework.clone(), conn);
+        self.by_subscription
+            .insert((framework.clone(), stream), conn);
         let resends = BTreeMap::new();
         self.by_conn.insert(
             conn,
@@ -62,8 +64,9 @@ impl Streams {
 
     /// The connection of a subscription, if it is held here.
     pub fn conn_of(&self, framework: &FrameworkId, stream: StreamId) -> Option<Conn> {
-        let conn = *self.by_framework.get(framework)?;
-        (self.by_conn.get(&conn)?.stream == stream).then_some(conn)
+        self.by_subscription
+            .get(&(framework.clone(), stream))
+            .copied()
     }
 
     /// One stream.
@@ -74,9 +77,8 @@ impl Streams {
     /// Takes a stream out; returns what it was.
     pub fn remove(&mut self, conn: Conn) -> Option<Stream> {
         let stream = self.by_conn.remove(&conn)?;
-        if self.by_framework.get(&stream.framework) == Some(&conn) {
-            self.by_framework.remove(&stream.framework);
-        }
+        self.by_subscription
+            .remove(&(stream.framework.clone(), stream.stream));
         Some(stream)
     }
 
