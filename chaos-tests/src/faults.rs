@@ -149,7 +149,13 @@ pub fn draw(dice: &mut Dice, targets: Targets, begin: Instant, end: Instant) -> 
         let fault = one(dice, kind, targets);
         let lasts = lasts(dice, &fault).min(end.since(at));
         plan.push(Planned { at, lasts, fault });
-        at = at + between(dice, pace / 8, pace * 2);
+        // Some come in bursts: the worst happens when one falls into the consequences of another.
+        at = at
+            + if dice.chance(300) {
+                between(dice, Duration::ZERO, Duration::from_millis(1_500))
+            } else {
+                between(dice, pace / 8, pace * 2)
+            };
     }
     plan
 }

@@ -179,6 +179,8 @@ struct Asked {
     framework: usize,
     number: u64,
     call: Box<shoal_api::call::FrameworkCall>,
+    /// Whether the master's ledger had the call's task when it was asked.
+    had_task: bool,
 }
 
 /// The world.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use shoal_api::call::{Call, FrameworkCall};
-use shoal_api::{FrameworkInfo, OfferId, TaskId};
+use shoal_api::{FrameworkId, FrameworkInfo, OfferId, TaskId};
 use shoal_master::{Answer, Ask, Conn, Input, Request};
+use shoal_offers::TaskRow;
 
 use super::framework::{Deed, LOOK, Word};
 use super::{Asked, Cluster, Event, NODES, Packet};
@@ -143,14 +144,24 @@ impl Cluster {
     ) {
         self.last_ask += 1;
         let ask = Ask(self.last_ask);
-        self.asks.insert(
-            ask,
-            Asked {
-                framework,
-                number,
-                call: call.clone(),
-            },
-        );
+        let had_task = match &call.call {
+            Call::Kill { task, .. } | Call::Acknowledge { task, .. } => {
+                self.row_at(host, &call.framework, task).is_some()
+            }
+            Call::Accept { .. }
+            | Call::Decline { .. }
+            | Call::Teardown
+            | Call::Revive(_)
+            | Call::Suppress(_)
+            | Call::Reconcile(_) => false,
+        };
+        let asked = Asked {
+            framework,
+            number,
+            call: call.clone(),
+            had_task,
+        };
+        self.asks.insert(ask, asked);
         self.step_master(
             host,
             Input::Request {
@@ -174,7 +185,7 @@ impl Cluster {
                 false
             }
         };
-        if done && let Some(detail) = self.not_done(host, &asked.call) {
+        if done && let Some(detail) = self.not_done(host, &asked) {
             self.tell(&Fact::NotDone(detail));
         }
         if done && let Call::Accept { offers, .. } = &asked.call.call {
@@ -196,39 +207,50 @@ impl Cluster {
         );
     }
 
+    /// A task as a master's ledger has it.
+    fn row_at(&self, host: Host, framework: &FrameworkId, task: &str) -> Option<&TaskRow> {
+        let offers = &self.masters[host.0].machine.as_ref()?.state().offers;
+        let id = TaskId::new(task).ok()?;
+        offers.find_task(framework, &id).map(|found| found.row)
+    }
+
     /// What of a call that is said to be done is not in the ledger of the master that says so.
-    fn not_done(&self, host: Host, asked: &FrameworkCall) -> Option<String> {
-        let state = self.masters[host.0].machine.as_ref()?.state();
-        let framework = &asked.framework;
-        match &asked.call {
-            Call::Accept { offers, .. } => {
-                let open = offers
+    fn not_done(&self, host: Host, asked: &Asked) -> Option<String> {
+        let offers = &self.masters[host.0].machine.as_ref()?.state().offers;
+        let framework = &asked.call.framework;
+        match &asked.call.call {
+            Call::Accept { offers: used, .. } => {
+                let open = used
                     .iter()
                     .flatten()
-                    .find(|id| state.offers.offer(**id).is_some())?;
+                    .find(|id| offers.offer(**id).is_some())?;
                 Some(format!(
                     "an accept is done, but its offer {open} is still out"
                 ))
             }
             Call::Teardown => {
-                state.offers.framework(framework)?;
+                offers.framework(framework)?;
                 Some(format!(
                     "a teardown is done, but {framework} is still there"
                 ))
             }
-            Call::Kill { task, .. } => {
-                let id = TaskId::new(task).ok()?;
-                let row = state.offers.find_task(framework, &id)?.row;
+            Call::Kill { task, .. } if asked.had_task => {
+                let row = self.row_at(host, framework, task)?;
                 let open = row.kill.is_none() && row.holds();
                 open.then(|| format!("a kill is done, but {task} has none"))
             }
-            Call::Acknowledge { task, update, .. } => {
-                let id = TaskId::new(task).ok()?;
-                let row = state.offers.find_task(framework, &id)?.row;
+            Call::Acknowledge { task, update, .. } if asked.had_task => {
+                let row = self.row_at(host, framework, task)?;
                 let open = row.pending.first().is_some_and(|head| head.id == *update);
                 open.then(|| format!("an acknowledgement is done, but {task} still waits for it"))
             }
-            Call::Decline { .. } | Call::Revive(_) | Call::Suppress(_) | Call::Reconcile(_) => None,
+            // A task that was launched after the call was asked may be there without its effect.
+            Call::Kill { .. }
+            | Call::Acknowledge { .. }
+            | Call::Decline { .. }
+            | Call::Revive(_)
+            | Call::Suppress(_)
+            | Call::Reconcile(_) => None,
         }
     }
 }
