@@ -50,7 +50,7 @@ const PIPE: Duration = Duration::from_micros(300);
 
 impl AgentNode {
     pub(super) fn new(at: usize, plant: Option<Plant>) -> AgentNode {
-        let node = NodeId(0x2000 + at as u128);
+        let node = NodeId(0x2000_0000 + at as u128);
         let cpus = 2 + at % 3;
         let text = format!("cpus:{cpus};mem:2048;disk:4096;ports:[31000-31009]");
         let honesty = if plant == Some(Plant::ForgetCheckpoints) {

@@ -58,7 +58,7 @@ fn bugs(plant: Option<Plant>) -> Bugs {
 
 impl MasterNode {
     pub(super) fn founder(at: usize, all: &[RaftId], plant: Option<Plant>) -> MasterNode {
-        let node = NodeId(0x1000 + at as u128);
+        let node = NodeId(0x1000_0000 + at as u128);
         MasterNode::with(node, all[at], LogImage::of(found(all)), plant)
     }
 
