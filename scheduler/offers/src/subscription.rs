@@ -142,6 +142,7 @@ impl Offers {
         effects: &mut Vec<Effect>,
     ) -> Result<Outcome, Refusal> {
         let mut row = self.check_stream(framework, stream)?.clone();
+        let holder = row.stream().map(|(_, holder)| holder);
         let timeout = match cause {
             DisconnectCause::StreamClosed => row.info.failover_timeout,
             DisconnectCause::HolderDied => row.info.failover_timeout.max(limits::HOLDER_DIED_GRACE),
@@ -153,6 +154,12 @@ impl Offers {
         };
         self.withdraw_offers_of(framework, effects);
         self.put_framework(framework, row);
+        // A holder that was given up wrongly must not go on as if it held a subscription.
+        effects.extend(holder.map(|holder| Effect::StreamEnded {
+            framework: framework.clone(),
+            stream,
+            holder,
+        }));
         effects.push(Effect::FrameworkChanged {
             framework: framework.clone(),
         });
