@@ -33,7 +33,7 @@ pub const RESEND_MAX: Duration = Duration::from_secs(600);
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// A hello without an answer by then is given up. Ours.
 pub const WELCOME_TIMEOUT: Duration = Duration::from_secs(5);
-/// A master that has pinged once in a session and then says nothing for this long is given up. Ours.
+/// A master that says nothing in a session for this long is given up; it pings after 5 s. Ours.
 pub const SILENCE: Duration = Duration::from_secs(15);
 /// After all known masters failed in a row, the first wait; doubling. Ours: an agent has 5 s to come
 /// back before it counts as disconnected.

@@ -21,7 +21,9 @@ use crate::timer::Timer;
 /// Whom the agent talks to.
 ///
 /// # Invariants
-/// - at most one session is open, and at most one is being opened.
+/// - at most one session is open, and at most one is being opened;
+/// - none is open from a hello to its answer: what a hello tells must not be out of date when the ledger
+///   takes it in, so nothing is obeyed or reported meanwhile.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Session {
     masters: Vec<HostPort>,
@@ -30,15 +32,8 @@ pub(crate) struct Session {
     /// Attempts that failed since the last session opened.
     failures: usize,
     last: u64,
-    open: Option<Open>,
+    open: Option<ConnectionId>,
     attempt: Option<Attempt>,
-}
-
-#[derive(Clone, Debug)]
-struct Open {
-    connection: ConnectionId,
-    /// Whether this master pings, so that its silence means something.
-    pings: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -52,7 +47,7 @@ struct Attempt {
 impl Session {
     /// The connection on which a master commands.
     pub fn open(&self) -> Option<ConnectionId> {
-        self.open.as_ref().map(|open| open.connection)
+        self.open
     }
 }
 
@@ -133,6 +128,10 @@ impl Agent {
         if !ours || self.is_stopping() {
             self.output(Output::Close { connection });
             return;
+        }
+        if let Some(old) = self.session.open {
+            self.output(Output::Close { connection: old });
+            self.session_closed("the agent moves to another master");
         }
         let (tasks, reported) = self.report();
         let hello = Hello {
@@ -220,7 +219,7 @@ impl Agent {
         }
     }
 
-    fn session_lost(&mut self, why: &str) {
+    fn session_closed(&mut self, why: &str) {
         self.session.open = None;
         self.timers.stop(&Timer::Silence);
         while let Some((task, _)) = self.tombstones.pop_first() {
@@ -231,6 +230,10 @@ impl Agent {
         }));
         self.session.next = 0;
         self.session.failures = 0;
+    }
+
+    fn session_lost(&mut self, why: &str) {
+        self.session_closed(why);
         self.dial_soon();
     }
 
@@ -243,8 +246,7 @@ impl Agent {
 
     /// Says goodbye for a while, or for good.
     pub(crate) fn leave(&mut self, restarting: Option<Duration>) {
-        if let Some(open) = self.session.open.take() {
-            let connection = open.connection;
+        if let Some(connection) = self.session.open.take() {
             if let Some(back_within) = restarting {
                 let back_within = back_within.min(limits::RESTART_MAX);
                 self.output(Output::Send {
@@ -275,7 +277,7 @@ impl Agent {
             self.counters.ignored += 1;
             return;
         }
-        self.heard(matches!(message, MasterMessage::Ping));
+        self.heard();
         match message {
             MasterMessage::Welcome { .. } | MasterMessage::Refused(_) => {
                 self.counters.ignored += 1;
@@ -311,14 +313,10 @@ impl Agent {
         }
     }
 
-    /// The master lives.
-    fn heard(&mut self, ping: bool) {
-        let open = self.session.open.as_mut().expect("a session is open");
-        open.pings |= ping;
-        if open.pings {
-            let deadline = self.now + limits::SILENCE;
-            self.timers.set(Timer::Silence, deadline);
-        }
+    /// The master lives. It pings long before its silence counts.
+    fn heard(&mut self) {
+        let deadline = self.now + limits::SILENCE;
+        self.timers.set(Timer::Silence, deadline);
     }
 
     /// Whether a command is new enough; says so to who sent it if not.
@@ -382,20 +380,12 @@ impl Agent {
         }
         let attempt = self.session.attempt.take().expect("a hello was answered");
         self.timers.stop(&Timer::Attempt);
-        if let Some(old) = self.session.open.take() {
-            self.output(Output::Close {
-                connection: old.connection,
-            });
-        }
         if self.book.bound != Some((cluster, agent)) {
             self.record(Record::Bound { cluster, agent });
         }
         self.record(Record::Fenced(fence));
-        self.timers.stop(&Timer::Silence);
-        self.session.open = Some(Open {
-            connection,
-            pings: false,
-        });
+        self.session.open = Some(connection);
+        self.heard();
         self.session.failures = 0;
         self.session.next = 0;
         self.counters.sessions += 1;

@@ -159,7 +159,7 @@ pub enum MasterMessage {
     },
     /// Are you there?
     Ping,
-    /// Dial this master instead; the session stays until the other one is open.
+    /// Dial this master instead; the session stays until the other one can be told a hello.
     Move {
         /// Where its peer port is.
         peer: HostPort,
