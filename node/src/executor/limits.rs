@@ -20,6 +20,10 @@ pub const LOG_BYTES: u64 = 8 * 1024 * 1024;
 pub const WRITE_LATE: Duration = Duration::from_secs(1);
 /// How soon a write to a full disk is tried again. Ours.
 pub const WRITE_AGAIN: Duration = Duration::from_secs(1);
+/// How long an agent waits at its start for another one that still writes the checkpoint log. Ours.
+pub const LOCK_WAIT: Duration = Duration::from_secs(2);
+/// How soon it looks again. Ours.
+pub const LOCK_AGAIN: Duration = Duration::from_millis(5);
 /// How soon the keeper's socket is tried again at first. Ours.
 pub const KEEPER_RETRY_MIN: Duration = Duration::from_millis(2);
 /// How late at most. Ours.

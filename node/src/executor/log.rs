@@ -4,10 +4,11 @@
 //! of both, so that a frame which a crash tore is told from one that was damaged later: nothing whole
 //! can follow a torn frame, as the next one is written only once the last is on disk.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use shoal_agent::Record;
 use thiserror::Error;
@@ -34,6 +35,14 @@ pub enum LogError {
         /// The file.
         path: PathBuf,
     },
+    /// Another agent writes it.
+    #[error(
+        "another agent writes the checkpoint log {path}: stop it, or give this one a folder of its own"
+    )]
+    Taken {
+        /// The file.
+        path: PathBuf,
+    },
     /// Something in the middle is not what was written.
     #[error(
         "checkpoint log {path} is damaged at byte {offset}: the disk lost what was written there; \
@@ -47,10 +56,11 @@ pub enum LogError {
     },
 }
 
-/// The open log.
+/// The open log. Whoever has it open is the only one: its folder is locked.
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,
+    folder: File,
     file: File,
     length: u64,
 }
@@ -65,13 +75,20 @@ impl Log {
             path: path.to_owned(),
             error,
         };
+        let folder = lock(path)?;
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(disk(error)),
         };
         if bytes.len() < MAGIC.len() && MAGIC.starts_with(&bytes) {
-            let log = Log::replace(path, &[]).map_err(disk)?;
+            let (file, length) = replace(path, &folder, &[]).map_err(disk)?;
+            let log = Log {
+                path: path.to_owned(),
+                folder,
+                file,
+                length,
+            };
             return Ok((log, Vec::new()));
         }
         if !bytes.starts_with(MAGIC) {
@@ -92,27 +109,11 @@ impl Log {
         }
         let log = Log {
             path: path.to_owned(),
+            folder,
             file,
             length: length as u64,
         };
         Ok((log, records))
-    }
-
-    /// Replaces a log by one that holds these frames only, atomically.
-    fn replace(path: &Path, frames: &[u8]) -> io::Result<Log> {
-        let next = path.with_extension("next");
-        let mut file = File::create(&next)?;
-        file.write_all(MAGIC)?;
-        file.write_all(frames)?;
-        file.sync_all()?;
-        std::fs::rename(&next, path)?;
-        let folder = path.parent().expect("a log is in a folder");
-        File::open(folder)?.sync_all()?;
-        Ok(Log {
-            path: path.to_owned(),
-            file,
-            length: (MAGIC.len() + frames.len()) as u64,
-        })
     }
 
     /// Writes the log anew with these frames only.
@@ -120,7 +121,7 @@ impl Log {
     /// # Errors
     /// The disk's; the old log is still in place.
     pub fn rewrite(&mut self, frames: &[u8]) -> io::Result<()> {
-        *self = Log::replace(&self.path, frames)?;
+        (self.file, self.length) = replace(&self.path, &self.folder, frames)?;
         Ok(())
     }
 
@@ -146,6 +147,40 @@ impl Log {
     pub fn length(&self) -> u64 {
         self.length
     }
+}
+
+/// Locks the folder of a log. An agent that ends may still be writing its last frames.
+fn lock(path: &Path) -> Result<File, LogError> {
+    let disk = |error| LogError::Disk {
+        path: path.to_owned(),
+        error,
+    };
+    let folder = File::open(path.parent().expect("a log is in a folder")).map_err(disk)?;
+    let since = Instant::now();
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(folder),
+            Err(TryLockError::WouldBlock) if since.elapsed() > limits::LOCK_WAIT => {
+                return Err(LogError::Taken {
+                    path: path.to_owned(),
+                });
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(limits::LOCK_AGAIN),
+            Err(TryLockError::Error(error)) => return Err(disk(error)),
+        }
+    }
+}
+
+/// Replaces a log by one that holds these frames only, atomically; the file, and how long it is.
+fn replace(path: &Path, folder: &File, frames: &[u8]) -> io::Result<(File, u64)> {
+    let next = path.with_extension("next");
+    let mut file = File::create(&next)?;
+    file.write_all(MAGIC)?;
+    file.write_all(frames)?;
+    file.sync_all()?;
+    std::fs::rename(&next, path)?;
+    folder.sync_all()?;
+    Ok((file, (MAGIC.len() + frames.len()) as u64))
 }
 
 /// Collects records into frames.
@@ -290,9 +325,13 @@ mod tests {
         log.append(&frames(&[1, 2])).unwrap();
         log.append(&frames(&[3])).unwrap();
         log.sync().unwrap();
+        assert!(matches!(read(&path), Err(LogError::Taken { .. })));
+        drop(log);
         assert_eq!(read(&path).unwrap(), [1, 2, 3]);
+        let (mut log, _) = Log::open(&path).unwrap();
         log.rewrite(&frames(&[9])).unwrap();
         log.append(&frames(&[4])).unwrap();
+        drop(log);
         assert_eq!(read(&path).unwrap(), [9, 4]);
         let (log, _) = Log::open(&path).unwrap();
         assert_eq!(log.length(), std::fs::metadata(&path).unwrap().len());
@@ -306,6 +345,7 @@ mod tests {
         log.append(&frames(&[1, 2])).unwrap();
         let first = std::fs::read(&path).unwrap().len();
         log.append(&frames(&[3, 4])).unwrap();
+        drop(log);
         let whole = std::fs::read(&path).unwrap();
         for length in 0..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();

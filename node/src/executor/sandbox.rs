@@ -9,7 +9,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -23,6 +23,8 @@ use shoal_keeper::protocol::Identity;
 #[derive(Clone, Debug)]
 pub struct Sandboxes {
     root: PathBuf,
+    /// Held while folders are made one in the other, and while empty ones are removed.
+    folders: Arc<Mutex<()>>,
 }
 
 impl Sandboxes {
@@ -30,6 +32,7 @@ impl Sandboxes {
     pub fn new(root: &Path) -> Sandboxes {
         Sandboxes {
             root: root.to_owned(),
+            folders: Arc::default(),
         }
     }
 
@@ -56,6 +59,7 @@ impl Sandboxes {
     ) -> io::Result<PathBuf> {
         let executor = self.executor(&agent.to_string(), task);
         let sandbox = executor.join("runs").join(container.to_string());
+        let _held = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o755);
         builder.create(executor.join("runs"))?;
@@ -137,11 +141,13 @@ impl Sandboxes {
             for framework in folders(&agent.join("frameworks")) {
                 for executor in folders(&framework.join("executors")) {
                     removed += sweep_executor(&executor, &known, old);
-                    // Each only if nothing is left in it.
+                    // Each only if nothing is left in it, and nothing is about to be made in it.
+                    let _held = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
                     for empty in ["runs", "launches", ""] {
                         let _kept = fs::remove_dir(executor.join(empty));
                     }
                 }
+                let _held = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
                 let _kept = fs::remove_dir(framework.join("executors"));
                 let _kept = fs::remove_dir(&framework);
             }
@@ -284,6 +290,25 @@ mod tests {
                 .unwrap();
             assert_eq!(piece.bytes, id.as_bytes());
         }
+    }
+
+    #[test]
+    fn sweeping_does_not_disturb_making() {
+        let dir = tempfile::tempdir().unwrap();
+        let sandboxes = Sandboxes::new(dir.path());
+        std::thread::scope(|scope| {
+            let sweeper = sandboxes.clone();
+            let making = scope.spawn(move || {
+                for n in 0..300 {
+                    let task = key(&format!("t{n}"), n);
+                    let made = sandboxes.make(AGENT, &task, ContainerId(n.into()), None);
+                    assert!(made.unwrap().is_dir());
+                }
+            });
+            while !making.is_finished() {
+                sweeper.sweep(&BTreeSet::new(), Duration::from_secs(3600));
+            }
+        });
     }
 
     #[test]
