@@ -137,7 +137,7 @@ const EXEMPT: [(&str, &str, &str); 2] = [
 ];
 
 /// Which of our crates each crate may depend on; a crate that is not listed may use all.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("shoal-api", &[]),
     ("shoal-ledger", &["shoal-api"]),
     ("shoal-offers", &["shoal-api", "shoal-ledger"]),
@@ -158,7 +158,8 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("shoal-disk", &["shoal-api", "shoal-quorum"]),
     ("shoal-keeper", &[]),
     ("shoal-mesos", &["shoal-api"]),
-    ("shoal-dashboards", &[]),
+    ("shoal-catalogue", &[]),
+    ("shoal-dashboards", &["shoal-catalogue"]),
 ];
 
 /// Crates that do IO, run threads or draw entropy: not in the tree of a pure crate.

@@ -108,6 +108,8 @@ pub const BOOTSTRAP_MESSAGES: usize = 64;
 pub const TRANSFER_LOOK: Duration = Duration::from_millis(20);
 /// See [`TRANSFER_LOOK`].
 pub const TRANSFER_LOOKS: u32 = 100;
+/// How long a request for the metrics waits for the master's machine. Longer: what it said last counts.
+pub const SCRAPE: Duration = Duration::from_secs(1);
 /// How often the machine's counters are exported.
 pub const EXPORT: Duration = Duration::from_millis(500);
 /// How long a node with data of a cluster looks for members of it before it starts without.

@@ -71,6 +71,11 @@ impl Node {
     async fn open(config: NodeConfig) -> Result<Node, Failure> {
         crate::metrics::registry();
         let data = DataDirectory::open(&config.data, mint).map_err(|error| refused(&error))?;
+        crate::metrics::introduce(crate::metrics::About {
+            name: config.name.to_string(),
+            roles: config.roles.to_string(),
+            data: config.data.clone(),
+        });
         let seed = entropy::draw().map_err(|error| refused(&error))?;
         let dice = Dice::new((seed >> 64) as u64 ^ seed as u64);
         let me = introduce(&config, &data);
@@ -428,6 +433,10 @@ async fn show_agent(mut status: watch::Receiver<executor::Status>) {
     let launched = counter(&catalogue::AGENT_LAUNCHED, &[]);
     let first = counter(&catalogue::AGENT_UPDATES, &["first"]);
     let again = counter(&catalogue::AGENT_UPDATES, &["again"]);
+    let refused = counter(&catalogue::AGENT_REFUSED, &[]);
+    let stale = counter(&catalogue::AGENT_STALE, &[]);
+    let dials = counter(&catalogue::AGENT_DIALS, &[]);
+    let strays = counter(&catalogue::AGENT_STRAYS, &[]);
     loop {
         let now = *status.borrow_and_update();
         connected.set(f64::from(u8::from(now.connected)));
@@ -437,6 +446,10 @@ async fn show_agent(mut status: watch::Receiver<executor::Status>) {
         launched.absolute(now.counters.launched);
         first.absolute(now.counters.updates_sent - now.counters.updates_resent);
         again.absolute(now.counters.updates_resent);
+        refused.absolute(now.counters.refused);
+        stale.absolute(now.counters.stale);
+        dials.absolute(now.counters.dials);
+        strays.absolute(now.counters.strays);
         if status.changed().await.is_err() {
             return;
         }

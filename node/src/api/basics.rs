@@ -4,12 +4,14 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use shoal_api::member::{Member, MemberStatus};
+use shoal_master::Answer;
 
 use shoal_mesos::listing::Build;
 
 use super::Api;
 use super::reply::{self, Reply};
 use super::route::query;
+use crate::limits;
 use crate::metrics::{Form, registry, render};
 
 pub use shoal_mesos::master::MESOS_VERSION;
@@ -34,8 +36,9 @@ pub fn version() -> Reply {
 }
 
 /// The metrics, in the form that the client takes.
-pub fn metrics(headers: &HeaderMap) -> Reply {
+pub async fn metrics(api: &Api, headers: &HeaderMap) -> Reply {
     let form = metrics_form(headers);
+    show_cluster(api).await;
     let text = render(registry(), form);
     match form {
         Form::Json => reply::whole(StatusCode::OK, "application/json", text),
@@ -45,6 +48,20 @@ pub fn metrics(headers: &HeaderMap) -> Reply {
             reply.headers_mut().insert(CONTENT_TYPE, content_type);
             reply
         }
+    }
+}
+
+/// Brings up to date what is counted on request only. A machine that does not answer in time does not
+/// keep the other metrics from being seen.
+async fn show_cluster(api: &Api) {
+    let Some(master) = api.master.get() else {
+        return;
+    };
+    let asked = master.ask(shoal_master::Request::ReadStale);
+    let answered = tokio::time::timeout(limits::SCRAPE, asked).await;
+    if let Ok(Answer::State(view)) = answered {
+        let (masters, members) = (api.board.masters(), api.board.members());
+        api.cluster.show(&view, &masters, &members);
     }
 }
 

@@ -20,6 +20,7 @@ use hyper::body::Incoming;
 
 use crate::authorize::{Action, Caller, Object, Policy};
 use crate::drive::mailbox::Mailbox;
+use crate::metrics::Cluster;
 pub use basics::MESOS_VERSION;
 use board::Board;
 use reply::Reply;
@@ -35,6 +36,7 @@ pub struct Api {
     /// The master of this node, from its start on.
     pub master: OnceLock<Mailbox>,
     counters: counters::Counters,
+    cluster: Cluster,
 }
 
 impl Api {
@@ -45,6 +47,7 @@ impl Api {
             policy,
             master: OnceLock::new(),
             counters: counters::Counters::new(),
+            cluster: Cluster::handles(),
         }
     }
 }
@@ -90,7 +93,7 @@ async fn answer(
             reply::method_not_allowed("GET")
         }
         Endpoint::Page => basics::page(),
-        Endpoint::Metrics => basics::metrics(request.headers()),
+        Endpoint::Metrics => basics::metrics(api, request.headers()).await,
         Endpoint::Members => basics::members(api, request.uri().query()),
         Endpoint::Scheduler => match master {
             Some(master) => scheduler::call(api, master, request).await,

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::mailbox::Reply;
 use crate::cli::{Exit, Failure};
 use crate::clock;
-use crate::metrics::{catalogue, histogram};
+use crate::metrics::{catalogue, gauge, histogram};
 
 /// The log, open for writing.
 #[derive(Debug)]
@@ -59,6 +59,7 @@ impl Disk {
     ) -> Result<(Disk, Recovered), Failure> {
         let timing = Arc::new(Timing::default());
         let seconds = histogram(&catalogue::DISK_SECONDS, &[]);
+        let full = gauge(&catalogue::DISK_FULL, &[]);
         let clocks = Arc::clone(&timing);
         let tell = move |event| {
             let reply = match event {
@@ -67,8 +68,14 @@ impl Disk {
                     Reply::Persisted(ticket)
                 }
                 Event::SnapshotSaved(index) => Reply::SnapshotSaved(index),
-                Event::Full => Reply::DiskFull,
-                Event::HasRoom => Reply::DiskHasRoom,
+                Event::Full => {
+                    full.set(1.0);
+                    Reply::DiskFull
+                }
+                Event::HasRoom => {
+                    full.set(0.0);
+                    Reply::DiskHasRoom
+                }
                 Event::Failed(why) => Reply::DiskFailed(why),
             };
             // An error means that the machine has ended.

@@ -21,6 +21,8 @@ pub struct Export {
     snapshots_installed: Counter,
     notices: Counter,
     campaigns: Counter,
+    refused_messages: Counter,
+    held_messages: Counter,
     paused: Gauge,
     sessions: Gauge,
     streams: Gauge,
@@ -45,6 +47,8 @@ impl Export {
             snapshots_installed: counter(&catalogue::SNAPSHOTS, &["installed"]),
             notices: counter(&catalogue::NOTICES, &[]),
             campaigns: counter(&catalogue::RAFT_CAMPAIGNS, &[]),
+            refused_messages: counter(&catalogue::RAFT_MESSAGES_DROPPED, &["refused"]),
+            held_messages: counter(&catalogue::RAFT_MESSAGES_DROPPED, &["disk_slow"]),
             paused: gauge(&catalogue::REMOVAL_PAUSED, &[]),
             sessions: gauge(&catalogue::SESSIONS, &[]),
             streams: gauge(&catalogue::STREAMS, &[]),
@@ -75,6 +79,10 @@ impl Export {
         self.snapshots_installed.increment(installed);
         self.campaigns
             .increment(quorum.campaigns - before.campaigns);
+        self.refused_messages
+            .increment(quorum.refused - before.refused);
+        self.held_messages
+            .increment(quorum.held_dropped - before.held_dropped);
         self.paused.set(f64::from(u8::from(stats.removal_paused)));
         self.sessions.set(stats.sessions as f64);
         self.streams.set(stats.streams as f64);

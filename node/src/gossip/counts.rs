@@ -4,7 +4,7 @@ use metrics::{Counter, Gauge};
 use shoal_api::member::{Member, MemberStatus};
 use shoal_membership::{DropReason, Stats};
 
-use crate::metrics::catalogue::{GOSSIP_DATAGRAMS, GOSSIP_DROPPED, MEMBERS};
+use crate::metrics::catalogue::{self, GOSSIP_BYTES, GOSSIP_DATAGRAMS, GOSSIP_DROPPED, MEMBERS};
 use crate::metrics::{counter, gauge};
 
 const STATUSES: [MemberStatus; 5] = [
@@ -23,6 +23,14 @@ pub(super) struct Counts {
     unsent: Counter,
     missed: Counter,
     members: [Gauge; STATUSES.len()],
+    bytes_received: Counter,
+    bytes_sent: Counter,
+    suspicions: Counter,
+    refuted: Counter,
+    declared: Counter,
+    renewals: Counter,
+    stalls: Counter,
+    conflicts: Counter,
     last: Stats,
 }
 
@@ -35,6 +43,14 @@ impl Counts {
             unsent: counter(&GOSSIP_DROPPED, &["unsent"]),
             missed: counter(&GOSSIP_DROPPED, &["change_missed"]),
             members: STATUSES.map(|status| gauge(&MEMBERS, &[status.as_str()])),
+            bytes_received: counter(&GOSSIP_BYTES, &["in"]),
+            bytes_sent: counter(&GOSSIP_BYTES, &["out"]),
+            suspicions: counter(&catalogue::GOSSIP_SUSPICIONS, &[]),
+            refuted: counter(&catalogue::GOSSIP_REFUTED, &[]),
+            declared: counter(&catalogue::GOSSIP_DECLARED, &[]),
+            renewals: counter(&catalogue::GOSSIP_RENEWALS, &[]),
+            stalls: counter(&catalogue::GOSSIP_STALLS, &[]),
+            conflicts: counter(&catalogue::GOSSIP_CONFLICTS, &[]),
             last: Stats::default(),
         }
     }
@@ -64,6 +80,26 @@ impl Counts {
             .increment(stats.datagrams_sent - last.datagrams_sent);
         for (reason, counter) in DropReason::ALL.iter().zip(&self.dropped) {
             counter.increment(stats.dropped(*reason) - last.dropped(*reason));
+        }
+        for (counter, now, before) in [
+            (
+                &self.bytes_received,
+                stats.bytes_received,
+                last.bytes_received,
+            ),
+            (&self.bytes_sent, stats.bytes_sent, last.bytes_sent),
+            (&self.suspicions, stats.suspicions, last.suspicions),
+            (
+                &self.refuted,
+                stats.suspicions_refuted,
+                last.suspicions_refuted,
+            ),
+            (&self.declared, stats.declared, last.declared),
+            (&self.renewals, stats.renewals, last.renewals),
+            (&self.stalls, stats.stalls, last.stalls),
+            (&self.conflicts, stats.name_conflicts, last.name_conflicts),
+        ] {
+            counter.increment(now - before);
         }
         self.last = stats.clone();
     }

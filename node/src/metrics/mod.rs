@@ -1,6 +1,6 @@
 //! Metrics: one catalogue, handles held by whoever counts, one registry that is printed on request.
 
-pub mod catalogue;
+mod cluster;
 mod process;
 mod render;
 
@@ -9,8 +9,12 @@ use std::sync::OnceLock;
 use metrics::{Counter, Gauge, Histogram};
 use prometheus::Registry;
 
+pub use shoal_catalogue as catalogue;
+
 use catalogue::{CATALOGUE, Kind, Metric};
 
+pub use cluster::Cluster;
+pub use process::{About, introduce};
 pub use render::{Form, render};
 
 /// The registry of this process, with every metric of the catalogue registered.

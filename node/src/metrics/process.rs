@@ -2,11 +2,32 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric as Sample, MetricFamily, MetricType};
 
 use super::catalogue::{self, Metric};
+
+/// What a node tells once about itself.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Its name.
+    pub name: String,
+    /// Its roles, by comma.
+    pub roles: String,
+    /// Where its data is.
+    pub data: PathBuf,
+}
+
+static ABOUT: OnceLock<About> = OnceLock::new();
+
+/// Says which node this process is; the first word counts.
+pub fn introduce(about: About) {
+    // A process is one node; only tests open several after each other.
+    drop(ABOUT.set(about));
+}
 
 /// The collector.
 pub struct Process {
@@ -14,7 +35,12 @@ pub struct Process {
     started: Option<f64>,
 }
 
-const METRICS: [Metric; 5] = [
+const METRICS: [Metric; 10] = [
+    catalogue::NODE_INFO,
+    catalogue::DATA_SIZE,
+    catalogue::DATA_AVAILABLE,
+    catalogue::PROCESS_WRITTEN,
+    catalogue::PROCESS_MAX_FILES,
     catalogue::BUILD_INFO,
     catalogue::PROCESS_START,
     catalogue::PROCESS_CPU,
@@ -53,11 +79,22 @@ impl Collector for Process {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let stat = Stat::read();
-        let mut version = LabelPair::default();
-        version.set_name("version".to_owned());
-        version.set_value(env!("CARGO_PKG_VERSION").to_owned());
+        let about = ABOUT.get();
+        let named =
+            about.map(|about| vec![label("name", &about.name), label("roles", &about.roles)]);
+        let room = about.and_then(|about| rustix::fs::statvfs(&about.data).ok());
+        let blocks = |count: u64, room: &rustix::fs::StatVfs| (count * room.f_frsize) as f64;
+        let size = room.as_ref().map(|room| blocks(room.f_blocks, room));
+        let available = room.as_ref().map(|room| blocks(room.f_bavail, room));
+        let version = label("version", env!("CARGO_PKG_VERSION"));
+        let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let files = fs::read_dir("/proc/self/fd").map(Iterator::count).ok();
         let values = [
+            (named.as_ref().map(|_| 1.0), named.unwrap_or_default()),
+            (size, Vec::new()),
+            (available, Vec::new()),
+            (written(), Vec::new()),
+            (most.map(|most| most as f64), Vec::new()),
             (Some(1.0), vec![version]),
             (self.started, Vec::new()),
             (stat.as_ref().map(|stat| stat.cpu_seconds), Vec::new()),
@@ -69,6 +106,23 @@ impl Collector for Process {
             .filter_map(|(metric, (value, labels))| Some(family(metric, value?, labels)))
             .collect()
     }
+}
+
+fn label(name: &str, value: &str) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value.to_owned());
+    pair
+}
+
+/// What this process wrote, as far as it went to a disk.
+fn written() -> Option<f64> {
+    let text = fs::read_to_string("/proc/self/io").ok()?;
+    let mut lines = text.lines();
+    lines
+        .find_map(|line| line.strip_prefix("write_bytes: "))?
+        .parse()
+        .ok()
 }
 
 fn family(metric: &Metric, value: f64, labels: Vec<LabelPair>) -> MetricFamily {

@@ -1,4 +1,7 @@
 //! Every metric of a node: name, type, labels, help. Nothing is counted that does not stand here.
+//!
+//! A crate of its own, so that both who counts (`node`) and who draws (`dashboards`) name a metric by
+//! its constant. What deliberately does not live here: any counting.
 
 /// What kind of number a metric is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -127,6 +130,60 @@ catalogue! {
         "The last ledger index that this master applied.";
     DISK_SECONDS = Kind::Histogram(SECONDS), "shoal_disk_persist_duration_seconds", [],
         "Time from the order of a batch of the log until it is durable.";
+    DISK_FULL = Kind::Gauge, "shoal_disk_full", [],
+        "Whether the log of this master waits for room on its disk: 1 or 0.";
+    RAFT_LEADER_KNOWN = Kind::Gauge, "shoal_raft_leader_known", [],
+        "Whether this master knows who leads: 1 or 0.";
+    RAFT_VOTERS = Kind::Gauge, "shoal_raft_voters", ["status"],
+        "Voting masters in the quorum, by whether the gossip sees them: alive or absent.";
+    RAFT_MESSAGES_DROPPED = Kind::Counter, "shoal_raft_messages_dropped_total", ["cause"],
+        "Raft messages dropped: not for this master or impossible, or too many waited for the disk.";
+    LEDGER_AGE = Kind::Gauge, "shoal_ledger_age_seconds", [],
+        "How long ago this master last heard of a leader, in seconds; 0 when its ledger is current.";
+    LEDGER_AGENTS = Kind::Gauge, "shoal_ledger_agents", ["status"],
+        "Agents in the ledger of this master, by status.";
+    LEDGER_FRAMEWORKS = Kind::Gauge, "shoal_ledger_frameworks", ["status"],
+        "Frameworks in the ledger of this master, by status.";
+    LEDGER_TASKS = Kind::Gauge, "shoal_ledger_tasks", ["state"],
+        "Tasks in the ledger of this master that are not over, by state; waiting ones have no agent.";
+    LEDGER_OFFERS = Kind::Gauge, "shoal_ledger_offers", [],
+        "Offers in the ledger of this master that are out.";
+    LEDGER_CPUS = Kind::Gauge, "shoal_ledger_cpus", ["share"],
+        "Processors of all agents in the ledger of this master: total, and free of these.";
+    LEDGER_MEMORY = Kind::Gauge, "shoal_ledger_memory_bytes", ["share"],
+        "Main memory of all agents in the ledger of this master: total, and free of these.";
+    LEDGER_DISK = Kind::Gauge, "shoal_ledger_disk_bytes", ["share"],
+        "Disk of all agents in the ledger of this master: total, and free of these.";
+    GOSSIP_BYTES = Kind::Counter, "shoal_gossip_bytes_total", ["direction"],
+        "Bytes of gossip datagrams, by direction.";
+    GOSSIP_SUSPICIONS = Kind::Counter, "shoal_gossip_suspicions_total", [],
+        "Probes of this node that ended in a suspicion.";
+    GOSSIP_REFUTED = Kind::Counter, "shoal_gossip_suspicions_refuted_total", [],
+        "Suspicions seen by this node that were refuted in time.";
+    GOSSIP_DECLARED = Kind::Counter, "shoal_gossip_failures_declared_total", [],
+        "Members that this node declared failed.";
+    GOSSIP_RENEWALS = Kind::Counter, "shoal_gossip_renewals_total", [],
+        "Times this node came back after the others held it for failed.";
+    GOSSIP_STALLS = Kind::Counter, "shoal_gossip_stalls_total", [],
+        "Times this node was woken much too late to gossip: it was paused, or has no processor.";
+    GOSSIP_CONFLICTS = Kind::Counter, "shoal_gossip_name_conflicts_total", [],
+        "Times another living node was seen with the name of this node.";
+    AGENT_REFUSED = Kind::Counter, "shoal_agent_refused_tasks_total", [],
+        "Launches that the agent of this node answered with an update that the task will not run.";
+    AGENT_STALE = Kind::Counter, "shoal_agent_stale_commands_total", [],
+        "Commands of an older session that the agent of this node refused.";
+    AGENT_DIALS = Kind::Counter, "shoal_agent_dials_total", [],
+        "Connections to a master that the agent of this node asked for.";
+    AGENT_STRAYS = Kind::Counter, "shoal_agent_stray_processes_total", [],
+        "Processes that the keeper knows and the agent of this node does not.";
+    NODE_INFO = Kind::Scraped, "shoal_node_info", ["name", "roles"],
+        "Always 1; the labels say the name of the node and its roles, member if it has none.";
+    DATA_SIZE = Kind::Scraped, "shoal_data_size_bytes", [],
+        "Size of the file system that holds the data of this node, in bytes.";
+    DATA_AVAILABLE = Kind::Scraped, "shoal_data_available_bytes", [],
+        "Bytes free on the file system that holds the data of this node.";
+    PROCESS_WRITTEN = Kind::Scraped, "shoal_process_written_bytes_total", [],
+        "Bytes that this process had written to disks.";
     BUILD_INFO = Kind::Scraped, "shoal_build_info", ["version"],
         "Always 1; the label says which version runs.";
     PROCESS_START = Kind::Scraped, "process_start_time_seconds", [],
@@ -137,6 +194,8 @@ catalogue! {
         "Main memory used, in bytes.";
     PROCESS_FILES = Kind::Scraped, "process_open_fds", [],
         "Open file descriptors.";
+    PROCESS_MAX_FILES = Kind::Scraped, "process_max_fds", [],
+        "The most file descriptors that this process may have open.";
 }
 
 #[cfg(test)]
@@ -161,7 +220,7 @@ mod tests {
     fn the_page_for_people_lists_exactly_these() {
         let mut page = String::from(
             "# Metrics\n\nEvery metric of a node, as served at `/metrics`. A test keeps this page \
-             equal to the catalogue in `node/src/metrics/catalogue.rs`.\n\n\
+             equal to the catalogue in `node/catalogue/src/lib.rs`.\n\n\
              | name | type | labels | meaning |\n| --- | --- | --- | --- |\n",
         );
         for metric in CATALOGUE {
