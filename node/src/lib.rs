@@ -16,6 +16,7 @@ pub mod entropy;
 pub mod executor;
 pub mod gossip;
 pub mod limits;
+pub mod log;
 pub mod machine;
 pub mod masters;
 pub mod metrics;

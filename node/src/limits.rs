@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Bytes in a configuration file. More: refused. Ours.
+pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
+
 /// How long the command line waits for a connection. Ours.
 pub const CLIENT_CONNECT: Duration = Duration::from_secs(3);
 /// How long the command line waits for more of an answer. Ours: longer than [`HTTP_REQUEST`].

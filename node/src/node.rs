@@ -9,7 +9,7 @@ use shoal_api::member::Member;
 use shoal_api::session::SessionRefusal;
 use shoal_api::{AgentInfo, ClusterId, Dice, RaftId};
 use shoal_disk::{DataDirectory, Minted};
-use shoal_membership::{Config as GossipConfig, Label, Profile};
+use shoal_membership::{Config as GossipConfig, Profile};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -41,11 +41,18 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// Runs a node until `stop` is set. A keeper that it starts gets `lifeline` as standard input.
+/// `reload` gets the gossip, and changes what it may until the node ends.
 ///
 /// # Errors
 /// What keeps it from running.
-pub async fn run(config: NodeConfig, lifeline: Option<OwnedFd>, stop: Stop) -> Result<(), Failure> {
+pub async fn run(
+    config: NodeConfig,
+    lifeline: Option<OwnedFd>,
+    stop: Stop,
+    reload: impl FnOnce(Gossip),
+) -> Result<(), Failure> {
     let mut node = Node::open(config).await?;
+    reload(node.gossip.clone());
     let outcome = node.live(lifeline, stop).await;
     node.close().await;
     outcome
@@ -352,13 +359,12 @@ fn gossip_config(
     me: &Identity,
     dice: &Dice,
 ) -> Result<GossipConfig, Failure> {
-    let label = Label::new(&config.cluster).map_err(|error| usage("--cluster", &error))?;
     let seed = dice.child("gossip").next_u64();
     let mut gossip = GossipConfig::new(
         me.node,
         me.generation,
         config.name.clone(),
-        label,
+        config.cluster.clone(),
         config.gossip_advertise,
         seed,
     );

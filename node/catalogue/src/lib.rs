@@ -184,6 +184,10 @@ catalogue! {
         "Bytes free on the file system that holds the data of this node.";
     PROCESS_WRITTEN = Kind::Scraped, "shoal_process_written_bytes_total", [],
         "Bytes that this process had written to disks.";
+    CONFIG_RELOADS = Kind::Counter, "shoal_config_reloads_total", ["outcome"],
+        "How often the configuration was read again on HUP, by whether it was applied or refused.";
+    CONFIG_WAITING = Kind::Gauge, "shoal_config_waiting_keys", [],
+        "Keys of the configuration whose new value waits for a restart.";
     BUILD_INFO = Kind::Scraped, "shoal_build_info", ["version"],
         "Always 1; the label says which version runs.";
     PROCESS_START = Kind::Scraped, "process_start_time_seconds", [],

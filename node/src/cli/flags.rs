@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use shoal_api::Resources;
 use shoal_api::agent::HostPort;
-use shoal_api::{Name, Resources};
 
-use crate::roles::NodeRole;
+use crate::config::flags::NodeFlags;
 
 /// Turn many machines into one.
 #[derive(Debug, Parser)]
@@ -84,71 +84,18 @@ pub enum Command {
         #[command(subcommand)]
         command: QuorumCommand,
     },
+    /// Look at the configuration of a node.
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Measure.
     Bench {
         /// What to measure.
         #[command(subcommand)]
         command: BenchCommand,
     },
-}
-
-/// `shoal node`.
-#[derive(Args, Clone, Debug)]
-pub struct NodeFlags {
-    /// The node's label; the machine's host name by default.
-    #[arg(long)]
-    pub name: Option<Name>,
-    /// The folder for everything that must survive a restart.
-    #[arg(long, value_name = "DIR", default_value = "shoal-data")]
-    pub data: PathBuf,
-    /// What the node is, by comma; a plain member without it.
-    #[arg(long, value_enum, value_delimiter = ',')]
-    pub roles: Vec<NodeRole>,
-    /// Gossip addresses of members to join through.
-    #[arg(long, value_name = "ADDR", num_args = 1.., value_delimiter = ',')]
-    pub join: Vec<HostPortFlag>,
-    /// Where to gossip, UDP and TCP.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7946")]
-    pub gossip: SocketAddr,
-    /// Where masters and agents talk to this node.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7947")]
-    pub peer: SocketAddr,
-    /// Where to serve the API.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5050")]
-    pub http: SocketAddr,
-    /// Where to serve the agent's API, on an agent.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5051")]
-    pub agent_http: SocketAddr,
-    /// How others reach the gossip address.
-    #[arg(long, value_name = "ADDR")]
-    pub advertise_gossip: Option<SocketAddr>,
-    /// How others reach the peer address.
-    #[arg(long, value_name = "ADDR")]
-    pub advertise_peer: Option<HostPortFlag>,
-    /// How others reach the API.
-    #[arg(long, value_name = "ADDR")]
-    pub advertise_http: Option<HostPortFlag>,
-    /// How others reach the agent's API.
-    #[arg(long, value_name = "ADDR")]
-    pub advertise_agent_http: Option<HostPortFlag>,
-    /// Found a new cluster once so many masters see each other; needed once, at the first start.
-    #[arg(long, value_name = "N", value_parser = quorum_size)]
-    pub bootstrap_expect: Option<u8>,
-    /// What the agent offers, `cpus:4;mem:1024;…`; what the machine has by default.
-    #[arg(long, value_parser = resources)]
-    pub resources: Option<Resources>,
-    /// What distinguishes the agent for placement, `rack:a;ssd:true`.
-    #[arg(long, value_name = "NAME:VALUE;…")]
-    pub attributes: Option<String>,
-    /// Only nodes with the same label gossip with each other.
-    #[arg(long, value_name = "LABEL", default_value = "shoal")]
-    pub cluster: String,
-    /// Allow listening on addresses that other machines can reach, without authentication.
-    #[arg(long)]
-    pub insecure: bool,
-    /// End, with tasks and keeper, as soon as standard input is closed.
-    #[arg(long, hide = true)]
-    pub lifeline: bool,
 }
 
 /// `shoal dev`.
@@ -267,6 +214,20 @@ pub enum QuorumCommand {
     },
 }
 
+/// `shoal config`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say everything that is wrong with a file.
+    Check {
+        /// The file; that of `shoal node` by default.
+        file: Option<PathBuf>,
+    },
+    /// Print every value and where it comes from; takes the flags of `shoal node`.
+    Show(Box<NodeFlags>),
+    /// Print the page of all keys.
+    Reference,
+}
+
 /// `shoal bench`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum BenchCommand {
@@ -314,18 +275,6 @@ pub struct BenchLedgerFlags {
     /// The port of the masters' API; the others follow it.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15050")]
     pub http: SocketAddr,
-}
-
-/// A host and a port, as a flag.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPortFlag(pub HostPort);
-
-impl std::str::FromStr for HostPortFlag {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<HostPortFlag, String> {
-        parse_host_port(text).map(HostPortFlag)
-    }
 }
 
 /// Reads `HOST:PORT`, `1.2.3.4:PORT` or `[v6]:PORT`.

@@ -2,10 +2,10 @@
 //! an exit code.
 
 pub(crate) mod client;
+mod config;
 mod exit;
 pub mod flags;
 mod list;
-mod log;
 mod node;
 mod output;
 mod tasks;
@@ -18,6 +18,8 @@ pub use client::Client;
 pub use exit::{Exit, Failure};
 use flags::{Command, Flags, KeeperFlags};
 pub use output::print_text;
+
+use crate::log::{self, LogFilter, LogFormat};
 
 /// The program. Flags come from the process; the result is its exit code.
 pub fn main() -> ExitCode {
@@ -33,18 +35,18 @@ fn execute(flags: Flags) -> Result<ExitCode, Failure> {
     let client = || Client::new(&flags.addr);
     match &flags.command {
         Command::Node(flags) => {
-            log::to_standard_error(log::Level::Info);
-            return node::run((**flags).clone());
+            return node::run(flags);
         }
         Command::Dev(flags) => {
-            log::to_standard_error(log::Level::Warn);
+            log_of_environment()?;
             return crate::dev::run(flags);
         }
         Command::Bench { command } => {
-            log::to_standard_error(log::Level::Warn);
+            log_of_environment()?;
             return crate::bench::run(command);
         }
         Command::Keeper(flags) => return keeper(flags),
+        Command::Config { command } => return config::run(form, command),
         Command::Members(flags) => list::members(&client()?, form, flags),
         Command::Leader => list::leader(&client()?, form),
         Command::Ps(flags) => list::ps(&client()?, form, flags),
@@ -56,6 +58,20 @@ fn execute(flags: Flags) -> Result<ExitCode, Failure> {
         Command::Quorum { command } => list::quorum(&client()?, form, command),
     }?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Logs what is unexpected, unless the variables of a node say otherwise.
+fn log_of_environment() -> Result<(), Failure> {
+    let said = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let wrong = |name: &str, why| Failure::new(Exit::Usage, format!("{name}: {why}"), "");
+    let filter = said("SHOAL_LOG_LEVEL").unwrap_or_else(|| "warn".to_owned());
+    let filter = LogFilter::parse(&filter).map_err(|why| wrong("SHOAL_LOG_LEVEL", why))?;
+    let format = match said("SHOAL_LOG_FORMAT") {
+        Some(text) => LogFormat::parse(&text).map_err(|why| wrong("SHOAL_LOG_FORMAT", why))?,
+        None => LogFormat::default(),
+    };
+    log::start(&filter, format);
+    Ok(())
 }
 
 fn keeper(flags: &KeeperFlags) -> Result<ExitCode, Failure> {

@@ -7,17 +7,38 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::{Exit, Failure};
-use super::flags::NodeFlags;
-use crate::config::NodeConfig;
+use crate::config::flags::NodeFlags;
+use crate::config::reload::Reloader;
+use crate::config::{self, Loaded, NodeConfig, layers};
+use crate::log::{self, Log, LogFormat};
 use crate::{node, stop};
 
 /// Runs the node.
 ///
 /// # Errors
 /// What keeps it from running.
-pub fn run(flags: NodeFlags) -> Result<ExitCode, Failure> {
-    let config = NodeConfig::from_flags(flags)?;
-    let lifeline = if config.lifeline {
+pub fn run(flags: &NodeFlags) -> Result<ExitCode, Failure> {
+    let loaded = config::load(flags)?;
+    let format = loaded.settings.log_format;
+    let log = log::start(&loaded.settings.log_level, format);
+    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for (name, near) in layers::misspelt(variables) {
+        tracing::warn!(name, near, "this variable means nothing, a near one does");
+    }
+    match (live(flags, loaded, log), format) {
+        (Err(failure), LogFormat::Json) => {
+            // Standard error holds lines of the log only.
+            tracing::error!(hint = failure.hint, "{}", failure.error);
+            Ok(ExitCode::from(failure.exit.code()))
+        }
+        (outcome, LogFormat::Json | LogFormat::Text) => outcome,
+    }
+}
+
+fn live(flags: &NodeFlags, loaded: Loaded, log: Log) -> Result<ExitCode, Failure> {
+    let reloader = Reloader::new(flags.clone(), loaded.settings.clone(), log);
+    let config = NodeConfig::of(loaded.settings)?;
+    let lifeline = if flags.lifeline {
         Some(hold_lifeline()?)
     } else {
         None
@@ -34,7 +55,10 @@ pub fn run(flags: NodeFlags) -> Result<ExitCode, Failure> {
         };
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let life = node::run(config, lifeline, stopped);
+        let hang_up = signal(SignalKind::hangup()).map_err(failed)?;
+        let life = node::run(config, lifeline, stopped, |gossip| {
+            tokio::spawn(reloader.serve(hang_up, gossip));
+        });
         tokio::pin!(life);
         loop {
             tokio::select! {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 
 use super::layout;
-use crate::cli::flags::NodeFlags;
+use crate::config::settings::{KEYS, Settings};
 
 /// The two ends of the line.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Lifeline {
 /// A node, alive or about to be started again.
 #[derive(Debug)]
 pub struct Node {
-    flags: NodeFlags,
+    settings: Settings,
     log: PathBuf,
     lifeline: Lifeline,
     process: Option<Child>,
@@ -94,9 +94,9 @@ impl Node {
     ///
     /// # Errors
     /// The kernel has no socket left.
-    pub fn new(flags: NodeFlags) -> io::Result<Node> {
-        let name = flags.name.as_ref().expect("a dev node has a name");
-        let folder = flags
+    pub fn new(settings: Settings) -> io::Result<Node> {
+        let name = settings.name.as_ref().expect("a dev node has a name");
+        let folder = settings
             .data
             .parent()
             .expect("a dev node has a folder in the cluster's");
@@ -104,13 +104,13 @@ impl Node {
             log: folder.join(format!("{name}.log")),
             lifeline: Lifeline::new()?,
             process: None,
-            flags,
+            settings,
         })
     }
 
     /// What it was planned to be.
-    pub fn flags(&self) -> &NodeFlags {
-        &self.flags
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Where it writes its log.
@@ -128,8 +128,12 @@ impl Node {
             .create(true)
             .append(true)
             .open(&self.log)?;
-        let process = Command::new(std::env::current_exe()?)
-            .args(layout::arguments(&self.flags))
+        let mut command = Command::new(std::env::current_exe()?);
+        for key in KEYS.iter().filter(|key| !key.name.starts_with("log_")) {
+            command.env_remove(key.variable());
+        }
+        let process = command
+            .args(layout::arguments(&self.settings))
             .stdin(Stdio::from(self.lifeline.far_end()?))
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log))

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use shoal_api::agent::HostPort;
 use shoal_api::{Name, Resources};
+use shoal_membership::Label;
 
-use crate::cli::flags::{DevFlags, HostPortFlag, NodeFlags};
+use crate::cli::flags::DevFlags;
 use crate::cli::{Exit, Failure};
+use crate::config::key::QuorumSize;
+use crate::config::settings::{self, Settings};
 use crate::machine::Machine;
 use crate::roles::NodeRole;
 
@@ -86,7 +89,7 @@ pub fn data_folder(flags: &DevFlags) -> Result<PathBuf, Failure> {
 ///
 /// # Errors
 /// [`Exit::Usage`] if the addresses do not suffice or are not on loopback.
-pub fn nodes(flags: &DevFlags, data: &Path, machine: Machine) -> Result<Vec<NodeFlags>, Failure> {
+pub fn nodes(flags: &DevFlags, data: &Path, machine: Machine) -> Result<Vec<Settings>, Failure> {
     let ports = Ports::following(flags.http.port())?;
     let (masters, agents) = (u32::from(flags.masters), u32::from(flags.agents));
     let single = masters == 1 && agents <= 1;
@@ -119,7 +122,7 @@ pub fn nodes(flags: &DevFlags, data: &Path, machine: Machine) -> Result<Vec<Node
             )
         };
         let master = roles.contains(&NodeRole::Master);
-        nodes.push(NodeFlags {
+        nodes.push(Settings {
             data: data.join(&name),
             name: Some(Name::new(&name).expect("a made-up name is valid")),
             roles,
@@ -128,25 +131,19 @@ pub fn nodes(flags: &DevFlags, data: &Path, machine: Machine) -> Result<Vec<Node
             peer: SocketAddr::new(*ip, ports.peer),
             http: SocketAddr::new(*ip, ports.http),
             agent_http: SocketAddr::new(*ip, ports.agent_http),
-            advertise_gossip: None,
-            advertise_peer: None,
-            advertise_http: None,
-            advertise_agent_http: None,
-            bootstrap_expect: master.then_some(flags.masters),
+            bootstrap_expect: master.then_some(QuorumSize(flags.masters)),
             resources: agent.map_or_else(|| Some(Resources::new()), |at| Some(resources(at))),
-            attributes: None,
-            cluster: format!("dev-{}", ports.http),
-            insecure: false,
-            lifeline: true,
+            cluster: Label::new(&format!("dev-{}", ports.http)).expect("a made-up label is short"),
+            ..Settings::default()
         });
     }
     Ok(nodes)
 }
 
 /// Every master but the node itself.
-fn joins(seeds: &[HostPort], own: usize) -> Vec<HostPortFlag> {
+fn joins(seeds: &[HostPort], own: usize) -> Vec<HostPort> {
     let others = seeds.iter().enumerate().filter(|(at, _)| *at != own);
-    others.map(|(_, seed)| HostPortFlag(seed.clone())).collect()
+    others.map(|(_, seed)| seed.clone()).collect()
 }
 
 /// Loopback addresses from the first one on.
@@ -174,30 +171,12 @@ fn addresses(first: IpAddr, count: u32) -> Result<Vec<IpAddr>, Failure> {
     Ok(all)
 }
 
-/// The flags as arguments of a `shoal node` process.
-pub fn arguments(node: &NodeFlags) -> Vec<String> {
-    let name = node.name.as_ref().expect("a dev node has a name");
-    let roles: Vec<&str> = node.roles.iter().map(|role| role.as_str()).collect();
-    let mut list = vec![
-        "node".to_owned(),
-        format!("--name={name}"),
-        format!("--data={}", node.data.display()),
-        format!("--roles={}", roles.join(",")),
-        format!("--gossip={}", node.gossip),
-        format!("--peer={}", node.peer),
-        format!("--http={}", node.http),
-        format!("--agent-http={}", node.agent_http),
-        format!("--cluster={}", node.cluster),
-    ];
-    list.extend(node.join.iter().map(|seed| format!("--join={}", seed.0)));
-    list.extend(
-        node.bootstrap_expect
-            .map(|n| format!("--bootstrap-expect={n}")),
-    );
-    list.extend(node.resources.as_ref().map(|r| format!("--resources={r}")));
-    if node.lifeline {
-        list.push("--lifeline".to_owned());
-    }
+/// The arguments of a `shoal node` process whose life hangs on its standard input. What else stands
+/// in the environment or in a file of this machine is not for it.
+pub fn arguments(node: &Settings) -> Vec<String> {
+    let mut list = vec!["node".to_owned(), "--config=".to_owned()];
+    list.extend(settings::arguments(node));
+    list.push("--lifeline".to_owned());
     list
 }
 
@@ -264,7 +243,7 @@ mod tests {
         assert_eq!(list[0].join.len(), 2);
         assert_eq!(list[4].join.len(), 3);
         assert_eq!(list[3].bootstrap_expect, None);
-        assert_eq!(list[2].bootstrap_expect, Some(3));
+        assert_eq!(list[2].bootstrap_expect, Some(QuorumSize(3)));
     }
 
     #[test]
@@ -275,7 +254,9 @@ mod tests {
             let Command::Node(read) = Flags::try_parse_from(all).unwrap().command else {
                 panic!("not a node");
             };
-            assert_eq!(format!("{read:?}"), format!("{node:?}"));
+            assert!(read.lifeline);
+            let loaded = crate::config::load(&read).unwrap();
+            assert_eq!(format!("{:?}", loaded.settings), format!("{node:?}"));
         }
     }
 

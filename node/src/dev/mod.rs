@@ -15,8 +15,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::cli::flags::{DevFlags, NodeFlags};
+use crate::cli::flags::DevFlags;
 use crate::cli::{Client, Exit, Failure, print_text};
+use crate::config::settings::Settings;
 use crate::config::{self, NodeConfig};
 use crate::roles::NodeRoles;
 use crate::stop::{self, Stop};
@@ -39,7 +40,7 @@ pub fn run(flags: &DevFlags) -> Result<ExitCode, Failure> {
     let runtime = node::runtime()?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen()?;
-        let outcome = match <[NodeFlags; 1]>::try_from(nodes) {
+        let outcome = match <[Settings; 1]>::try_from(nodes) {
             Ok([single]) => run_here(single, &mut signals).await,
             Err(nodes) => run_children(nodes, usize::from(flags.agents), &mut signals).await,
         };
@@ -82,7 +83,7 @@ fn system(what: &str, error: &std::io::Error) -> Failure {
 }
 
 /// A port that somebody listens on would only show as a node that dies again and again.
-fn refuse_taken_ports(node: &NodeFlags) -> Result<(), Failure> {
+fn refuse_taken_ports(node: &Settings) -> Result<(), Failure> {
     for address in [node.http, node.agent_http, node.peer, node.gossip] {
         std::net::TcpListener::bind(address).map_err(|error| {
             Failure::new(
@@ -97,7 +98,7 @@ fn refuse_taken_ports(node: &NodeFlags) -> Result<(), Failure> {
 }
 
 /// The line that says where a node is.
-fn announce(node: &NodeFlags, pid: u32) -> Result<(), Failure> {
+fn announce(node: &Settings, pid: u32) -> Result<(), Failure> {
     let roles = NodeRoles::of(&node.roles);
     let name = node.name.as_ref().expect("a dev node has a name");
     let agent_http = match roles.agent {
@@ -115,20 +116,17 @@ fn announce(node: &NodeFlags, pid: u32) -> Result<(), Failure> {
 }
 
 /// One node in this process.
-async fn run_here(flags: NodeFlags, signals: &mut Signals) -> Result<(), Failure> {
-    announce(&flags, std::process::id())?;
-    let agents = usize::from(NodeRoles::of(&flags.roles).agent);
-    let api = flags.http.to_string();
+async fn run_here(settings: Settings, signals: &mut Signals) -> Result<(), Failure> {
+    announce(&settings, std::process::id())?;
+    let agents = usize::from(NodeRoles::of(&settings.roles).agent);
+    let api = settings.http.to_string();
     let lifeline = Lifeline::new().map_err(|error| system("make a socket pair", &error))?;
     let keeper = lifeline
         .far_end()
         .map_err(|error| system("copy a socket", &error))?;
-    let config = NodeConfig::from_flags(NodeFlags {
-        lifeline: false,
-        ..flags
-    })?;
+    let config = NodeConfig::of(settings)?;
     let (stop_node, stopped) = stop::pair();
-    let life = node::run(config, Some(keeper), stopped);
+    let life = node::run(config, Some(keeper), stopped, drop);
     tokio::pin!(life);
     let usable = announce_usable(api, agents);
     tokio::pin!(usable);
@@ -156,7 +154,7 @@ async fn run_here(flags: NodeFlags, signals: &mut Signals) -> Result<(), Failure
 
 /// Nodes as children, each started again when it dies.
 async fn run_children(
-    nodes: Vec<NodeFlags>,
+    nodes: Vec<Settings>,
     agents: usize,
     signals: &mut Signals,
 ) -> Result<(), Failure> {
@@ -167,8 +165,8 @@ async fn run_children(
         .collect();
     let (end, ended) = stop::pair();
     let mut lives = JoinSet::new();
-    for flags in nodes {
-        let mut node = Node::new(flags).map_err(|error| system("make a socket pair", &error))?;
+    for settings in nodes {
+        let mut node = Node::new(settings).map_err(|error| system("make a socket pair", &error))?;
         start(&mut node)?;
         lives.spawn(keep_alive(node, ended.clone()));
     }
@@ -199,7 +197,7 @@ fn start(node: &mut Node) -> Result<(), Failure> {
     let pid = node
         .start()
         .map_err(|error| system("start a node", &error))?;
-    announce(node.flags(), pid)
+    announce(node.settings(), pid)
 }
 
 /// Starts a node again a second after each of its deaths, until the end is wanted.
@@ -209,7 +207,11 @@ async fn keep_alive(mut node: Node, mut end: Stop) -> Result<(), Failure> {
             status = node.ended() => status.map_err(|error| system("wait for a node", &error))?,
             () = end.wanted() => break,
         };
-        let name = node.flags().name.as_ref().map_or("", |name| name.as_str());
+        let name = node
+            .settings()
+            .name
+            .as_ref()
+            .map_or("", |name| name.as_str());
         eprintln!(
             "shoal: node {name} ended ({status}), see {}",
             node.log().display()

@@ -1,0 +1,156 @@
+//! The configuration is read again while the node runs, on HUP.
+//!
+//! What lives here decides what may change and says what happened. All or nothing: one wrong value
+//! anywhere, and the node goes on as it was.
+
+use metrics::{Counter, Gauge};
+use shoal_api::agent::HostPort;
+use tokio::signal::unix::Signal;
+
+use super::flags::NodeFlags;
+use super::key::Reload;
+use super::load;
+use super::problem::Problems;
+use super::settings::{KEYS, Settings};
+use crate::gossip::Gossip;
+use crate::log::Log;
+use crate::metrics::{catalogue, counter, gauge};
+
+/// What a running node was told, and by whom it may be told again.
+#[derive(Debug)]
+pub struct Reloader {
+    flags: NodeFlags,
+    /// What holds: as at the start, but for the keys that a running node takes.
+    current: Settings,
+    log: Log,
+    applied: Counter,
+    refused: Counter,
+    waiting: Gauge,
+}
+
+/// What another reading would change.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Change {
+    /// Addresses to join through that were not there before.
+    join: Vec<HostPort>,
+    /// Whether the log's filter is another one.
+    log: bool,
+    /// Keys that have another value, which waits for a restart.
+    waiting: Vec<&'static str>,
+}
+
+impl Reloader {
+    /// For a node that was started with these flags and got these settings.
+    pub fn new(flags: NodeFlags, current: Settings, log: Log) -> Reloader {
+        Reloader {
+            flags,
+            current,
+            log,
+            applied: counter(&catalogue::CONFIG_RELOADS, &["applied"]),
+            refused: counter(&catalogue::CONFIG_RELOADS, &["refused"]),
+            waiting: gauge(&catalogue::CONFIG_WAITING, &[]),
+        }
+    }
+
+    /// Reads again at every signal; ends with the gossip.
+    pub async fn serve(mut self, mut hang_up: Signal, gossip: Gossip) {
+        while hang_up.recv().await.is_some() {
+            // The file may be on a slow disk, but it is small and this task has nothing else to do.
+            match load(&self.flags) {
+                Ok(loaded) => {
+                    let change = self.take(loaded.settings);
+                    let joined = change.join.len();
+                    if joined > 0 && gossip.join(change.join).await.is_err() {
+                        return;
+                    }
+                    self.applied.increment(1);
+                    self.waiting.set(change.waiting.len() as f64);
+                    tracing::info!(
+                        joined,
+                        log_level = %self.current.log_level,
+                        "configuration read again"
+                    );
+                    if !change.waiting.is_empty() {
+                        let keys = change.waiting.join(", ");
+                        tracing::warn!(keys, "these keys keep their old values until a restart");
+                    }
+                }
+                Err(problems) => self.refuse(&problems),
+            }
+        }
+    }
+
+    fn refuse(&self, Problems(problems): &Problems) {
+        self.refused.increment(1);
+        for problem in problems {
+            tracing::error!(
+                place = %problem.origin,
+                hint = problem.hint,
+                "the configuration stays as it was: {}",
+                problem.error
+            );
+        }
+    }
+
+    /// Takes what a running node takes, and says what changed.
+    fn take(&mut self, new: Settings) -> Change {
+        let change = difference(&self.current, &new);
+        if change.log {
+            self.log.set_filter(&new.log_level);
+        }
+        self.current.log_level = new.log_level;
+        self.current.join = new.join;
+        change
+    }
+}
+
+fn difference(old: &Settings, new: &Settings) -> Change {
+    let texts = old.texts().into_iter().zip(new.texts());
+    let changed = KEYS.iter().zip(texts).filter(|(_, (old, new))| old != new);
+    let waiting = changed.filter(|(key, _)| key.reload == Reload::Restart);
+    let fresh = new.join.iter().filter(|seed| !old.join.contains(seed));
+    Change {
+        join: fresh.cloned().collect(),
+        log: old.log_level != new.log_level,
+        waiting: waiting.map(|(key, _)| key.name).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::LogFilter;
+
+    #[test]
+    fn only_what_may_change_changes() {
+        let old = Settings {
+            join: vec![HostPort::new("a", 1), HostPort::new("b", 2)],
+            ..Settings::default()
+        };
+        assert_eq!(difference(&old, &old.clone()), Change::default());
+        let new = Settings {
+            join: vec![HostPort::new("b", 2), HostPort::new("c", 3)],
+            log_level: LogFilter::parse("debug").unwrap(),
+            http: "127.0.0.1:6050".parse().unwrap(),
+            insecure: true,
+            ..Settings::default()
+        };
+        let expected = Change {
+            join: vec![HostPort::new("c", 3)],
+            log: true,
+            waiting: vec!["http", "insecure"],
+        };
+        assert_eq!(difference(&old, &new), expected);
+    }
+
+    #[test]
+    fn every_live_key_is_taken() {
+        let live = KEYS.iter().filter(|key| key.reload == Reload::Live);
+        let names: Vec<&str> = live.map(|key| key.name).collect();
+        assert_eq!(
+            names,
+            ["join", "log_level"],
+            "`take` must know each of them"
+        );
+    }
+}

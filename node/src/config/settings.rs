@@ -1,0 +1,141 @@
+//! The one table of all keys. Flag, key, variable, default, unit, range and documentation all come
+//! from here, so that none of them can say something else than the others.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use shoal_api::agent::HostPort;
+use shoal_api::{Name, Resources};
+use shoal_membership::Label;
+
+use super::attributes::Attributes;
+use super::key::{Key, QuorumSize, Reload, Setting, Standard};
+use super::layers::Layers;
+use super::problem::Problem;
+use crate::log::{LogFilter, LogFormat};
+use crate::roles::NodeRole;
+
+macro_rules! settings {
+    ($($field:ident: $type:ty, $default:ident($text:literal), $reload:ident, $help:literal;)*) => {
+        /// What one node is told: a value for every key.
+        #[derive(Clone, Debug)]
+        pub struct Settings {
+            $(#[doc = $help] pub $field: $type,)*
+        }
+
+        /// All keys, in the order in which people read them.
+        pub const KEYS: &[Key] = &[$(Key {
+            name: stringify!($field),
+            shape: <$type as Setting>::SHAPE,
+            range: <$type as Setting>::RANGE,
+            placeholder: <$type as Setting>::PLACEHOLDER,
+            default: Standard::$default($text),
+            reload: Reload::$reload,
+            help: $help,
+        }),*];
+
+        impl Settings {
+            /// The values that the layers give.
+            ///
+            /// # Errors
+            /// Everything that was said and cannot be understood.
+            pub fn of(layers: &Layers) -> Result<Settings, Vec<Problem>> {
+                let mut problems = layers.problems.clone();
+                $(let $field: Option<$type> = layers.value(stringify!($field), &mut problems);)*
+                match ($($field,)*) {
+                    ($(Some($field),)*) if problems.is_empty() => Ok(Settings { $($field),* }),
+                    _ => Err(problems),
+                }
+            }
+
+            /// The texts of every key's value, in the order of [`KEYS`].
+            pub fn texts(&self) -> Vec<Vec<String>> {
+                vec![$(self.$field.texts()),*]
+            }
+        }
+    };
+}
+
+settings! {
+    name: Option<Name>, Unset("the machine's host name"), Restart,
+        "the node's label, which no other living node may have";
+    data: PathBuf, Value("shoal-data"), Restart,
+        "the folder for everything that must survive a restart";
+    roles: Vec<NodeRole>, Unset("a plain member"), Restart,
+        "what the node is";
+    join: Vec<HostPort>, Unset("nobody"), Live,
+        "gossip addresses of members to join through; any living one will do";
+    gossip: SocketAddr, Value("127.0.0.1:7946"), Restart,
+        "where to gossip, UDP and TCP";
+    peer: SocketAddr, Value("127.0.0.1:7947"), Restart,
+        "where masters and agents talk to this node";
+    http: SocketAddr, Value("127.0.0.1:5050"), Restart,
+        "where to serve the API";
+    agent_http: SocketAddr, Value("127.0.0.1:5051"), Restart,
+        "where to serve the agent's API, on an agent";
+    advertise_gossip: Option<SocketAddr>, Unset("`gossip`"), Restart,
+        "how others reach the gossip address";
+    advertise_peer: Option<HostPort>, Unset("`peer`"), Restart,
+        "how others reach the peer address";
+    advertise_http: Option<HostPort>, Unset("`http`"), Restart,
+        "how others reach the API";
+    advertise_agent_http: Option<HostPort>, Unset("`agent_http`"), Restart,
+        "how others reach the agent's API";
+    bootstrap_expect: Option<QuorumSize>, Unset("found no cluster"), Restart,
+        "found a new cluster once so many masters see each other; needed once, at the first start";
+    resources: Option<Resources>, Unset("what the machine has"), Restart,
+        "what the agent offers";
+    attributes: Option<Attributes>, Unset("none"), Restart,
+        "what distinguishes the agent for placement";
+    cluster: Label, Value("shoal"), Restart,
+        "only nodes with the same label gossip with each other";
+    insecure: bool, Value("false"), Restart,
+        "allow listening on addresses that other machines can reach, without authentication";
+    log_level: LogFilter, Value("info"), Live,
+        "what is logged";
+    log_format: LogFormat, Value("text"), Restart,
+        "how a line of the log looks";
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        match Settings::of(&Layers::default()) {
+            Ok(settings) => settings,
+            Err(problems) => panic!("the defaults are wrong: {problems:?}"),
+        }
+    }
+}
+
+/// The values as arguments of a `shoal node` process; what is as by default is left out.
+pub fn arguments(settings: &Settings) -> Vec<String> {
+    let standard = Settings::default().texts();
+    let all = KEYS.iter().zip(settings.texts()).zip(standard);
+    all.filter(|((_, texts), standard)| texts != standard)
+        .map(|((key, texts), _)| format!("--{}={}", key.flag(), texts.join(",")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_documented_and_its_default_is_legal() {
+        let settings = Settings::default();
+        for (key, texts) in KEYS.iter().zip(settings.texts()) {
+            match key.default {
+                Standard::Value(value) => assert_eq!(texts, [value], "{}", key.name),
+                Standard::Unset(meaning) => {
+                    assert!(texts.is_empty() && !meaning.is_empty(), "{}", key.name);
+                }
+            }
+            assert!(
+                !key.help.is_empty() && !key.help.ends_with('.'),
+                "{}",
+                key.name
+            );
+            assert_eq!(key.flag().replace('-', "_"), key.name);
+        }
+        assert!(arguments(&settings).is_empty());
+    }
+}
