@@ -12,7 +12,12 @@ use prost_types::field_descriptor_proto::Label;
 
 use generator::model::Schema;
 
-const FILES: [&str; 2] = ["mesos/v1/mesos.proto", "mesos/v1/scheduler/scheduler.proto"];
+const FILES: [&str; 4] = [
+    "mesos/v1/mesos.proto",
+    "mesos/v1/scheduler/scheduler.proto",
+    "mesos/v1/master/master.proto",
+    "mesos/v1/agent/agent.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

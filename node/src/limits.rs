@@ -30,11 +30,18 @@ pub const HTTP_BODY_BYTES: usize = 16 * 1024 * 1024;
 pub const HTTP_REQUEST: Duration = Duration::from_secs(30);
 /// Pieces that wait for the client of one stream. Full: its notices wait.
 pub const HTTP_STREAM_PIECES: usize = 16;
+/// Listings that are being written or sent. Full: the next waits for [`LISTING_WAIT`], then 503.
+pub const LISTINGS: usize = 32;
+/// How long a listing waits for its turn.
+pub const LISTING_WAIT: Duration = Duration::from_secs(10);
+/// Bytes in the name of the function that `jsonp` asks for. More: 400.
+pub const CALLBACK_BYTES: usize = 128;
 /// Notices that wait for one framework. Full: its stream is closed.
 pub const STREAM_NOTICES: usize = 4096;
 
 const _: () = assert!(CLIENT_READ.as_secs() > HTTP_REQUEST.as_secs());
 const _: () = assert!(HTTP_BODY.as_secs() < HTTP_HEAD.as_secs());
+const _: () = assert!(LISTING_WAIT.as_secs() < HTTP_REQUEST.as_secs());
 
 /// How soon the command line looks again while something happens.
 pub const CLIENT_POLL_MIN: Duration = Duration::from_millis(15);

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::api::board::Board;
+use crate::api::facts::Facts;
 use crate::api::route::Door;
 use crate::api::{Api, server};
 use crate::authorize::Policy;
@@ -100,7 +101,7 @@ impl Node {
         let running = gossip::start(socket, gossip_config(&config, &data, &me, &dice)?);
         let running = running.map_err(|error| refused(&error))?;
         let board = Arc::new(Board::new(config.http.advertise.clone()));
-        let api = Arc::new(Api::new(board, policy(&config)));
+        let api = Arc::new(Api::new(board, policy(&config), Facts::of(&config)));
         let (listeners, stopped) = stop::pair();
         tokio::spawn(server::serve(
             http,

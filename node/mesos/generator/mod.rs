@@ -9,6 +9,7 @@ pub mod names;
 pub mod read;
 pub mod write;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use model::{Enum, Message, Schema};
@@ -40,8 +41,11 @@ fn push_enum(code: &mut String, definition: &Enum) {
     let path = &definition.path;
     let _ = writeln!(code, "impl Names for {path} {{");
     code.push_str("fn name(number: i32) -> Option<&'static str> {\nSome(match number {\n");
+    let mut named = BTreeSet::new();
     for (name, number) in &definition.values {
-        let _ = writeln!(code, "{number} => {name:?},");
+        if named.insert(number) {
+            let _ = writeln!(code, "{number} => {name:?},");
+        }
     }
     code.push_str("_ => return None,\n})\n}\n");
     code.push_str("fn number(name: &str) -> Option<i32> {\nSome(match name {\n");

@@ -127,6 +127,7 @@ impl Schema {
         }
     }
 
+    /// Values with the number of an earlier one are read as that one, and never written.
     fn add_enum(&mut self, scope: &str, definition: &EnumDescriptorProto) {
         self.enums.push(Enum {
             path: names::type_path(&format!("{scope}.{}", definition.name())),

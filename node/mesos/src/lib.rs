@@ -11,6 +11,7 @@ pub mod limits;
 pub mod listing;
 pub mod master;
 pub mod negotiate;
+pub mod operator;
 pub mod proto;
 pub mod record_io;
 pub mod refusal;

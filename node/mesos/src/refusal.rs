@@ -36,6 +36,14 @@ pub enum Refusal {
     /// The body is a call that makes no sense.
     #[error("Failed to validate scheduler::Call: {0}")]
     Invalid(String),
+    /// The same of the operator API.
+    #[error("Failed to validate {api}::Call: {why}")]
+    InvalidOperation {
+        /// `master` or `agent`.
+        api: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A subscription on a stream.
     #[error("Subscribe calls should not include the 'Mesos-Stream-Id' header")]
     SubscribeWithStream,
@@ -97,6 +105,7 @@ impl Refusal {
                 | DecodeError::Protobuf { .. },
             )
             | Refusal::Invalid(_)
+            | Refusal::InvalidOperation { .. }
             | Refusal::SubscribeWithStream
             | Refusal::UnknownFramework
             | Refusal::Principal { .. }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use shoal_api::resource::{Amount, Range, Resource, Resources, Value};
 
+use crate::listing::Allocations;
 use crate::proto::v1;
 use crate::proto::v1::value::Type;
 
@@ -30,32 +31,64 @@ pub fn to_wire(resources: &Resources, role: &str, dialect: Dialect) -> Vec<v1::R
         });
     resources
         .iter()
-        .map(|resource| {
-            let mut wire = v1::Resource {
-                name: Some(resource.name.to_string()),
-                role: (!dialect.reservations).then(|| "*".to_owned()),
-                allocation_info: allocation_info.clone(),
-                ..v1::Resource::default()
-            };
-            match &resource.value {
-                Value::Scalar(amount) => {
-                    wire.r#type = Some(Type::Scalar.into());
-                    wire.scalar = Some(scalar(*amount));
-                }
-                Value::Ranges(list) => {
-                    wire.r#type = Some(Type::Ranges.into());
-                    wire.ranges = Some(ranges(list));
-                }
-                Value::Set(items) => {
-                    wire.r#type = Some(Type::Set.into());
-                    wire.set = Some(v1::value::Set {
-                        item: items.iter().map(|item| item.to_string()).collect(),
-                    });
-                }
-            }
-            wire
+        .map(|resource| v1::Resource {
+            role: (!dialect.reservations).then(|| "*".to_owned()),
+            allocation_info: allocation_info.clone(),
+            ..valued(&resource.name, &resource.value)
         })
         .collect()
+}
+
+/// Resources that are allocated to nobody; `starred` says the role `*`, as listings do and infos do not.
+pub fn of_nobody(resources: &Resources, starred: bool) -> Vec<v1::Resource> {
+    resources
+        .iter()
+        .map(|resource| v1::Resource {
+            role: starred.then(|| "*".to_owned()),
+            ..valued(&resource.name, &resource.value)
+        })
+        .collect()
+}
+
+/// Resources by the role they are allocated to, as an operator sees them.
+pub fn of_roles(allocations: &Allocations) -> Vec<v1::Resource> {
+    let mut list = Vec::new();
+    for (role, sum) in allocations.iter() {
+        let allocation = v1::resource::AllocationInfo {
+            role: Some(role.as_str().to_owned()),
+        };
+        list.extend(sum.iter().map(|(name, value)| v1::Resource {
+            role: Some("*".to_owned()),
+            allocation_info: Some(allocation.clone()),
+            ..valued(name, value)
+        }));
+    }
+    list
+}
+
+/// A resource that says its name and value only.
+pub fn valued(name: &str, value: &Value) -> v1::Resource {
+    let mut wire = v1::Resource {
+        name: Some(name.to_owned()),
+        ..v1::Resource::default()
+    };
+    match value {
+        Value::Scalar(amount) => {
+            wire.r#type = Some(Type::Scalar.into());
+            wire.scalar = Some(scalar(*amount));
+        }
+        Value::Ranges(list) => {
+            wire.r#type = Some(Type::Ranges.into());
+            wire.ranges = Some(ranges(list));
+        }
+        Value::Set(items) => {
+            wire.r#type = Some(Type::Set.into());
+            wire.set = Some(v1::value::Set {
+                item: items.iter().map(|item| item.to_string()).collect(),
+            });
+        }
+    }
+    wire
 }
 
 /// A scalar as a message.

@@ -15,6 +15,7 @@ pub struct Board {
     members: RwLock<Arc<[Member]>>,
     masters: RwLock<Arc<[MasterInfo]>>,
     leadership: RwLock<Option<Leadership>>,
+    elected: RwLock<Option<Timestamp>>,
 }
 
 impl Board {
@@ -26,6 +27,7 @@ impl Board {
             members: RwLock::default(),
             masters: RwLock::default(),
             leadership: RwLock::default(),
+            elected: RwLock::default(),
         }
     }
 
@@ -83,11 +85,29 @@ impl Board {
             .clone()
     }
 
+    /// When this master learned who leads; `None` while nobody does.
+    pub fn elected(&self) -> Option<Timestamp> {
+        *self
+            .elected
+            .read()
+            .expect("a writer of the board never panics")
+    }
+
     /// Puts up who leads.
     pub fn set_leadership(&self, leadership: Option<Leadership>) {
-        *self
+        let leader = |of: &Option<Leadership>| of.as_ref().and_then(|l| Some((l.leader?, l.term)));
+        let now = leader(&leadership);
+        let mut shown = self
             .leadership
             .write()
-            .expect("a writer of the board never panics") = leadership;
+            .expect("a writer of the board never panics");
+        if leader(&shown) != now {
+            *self
+                .elected
+                .write()
+                .expect("a writer of the board never panics") =
+                now.map(|_| crate::clock::calendar());
+        }
+        *shown = leadership;
     }
 }

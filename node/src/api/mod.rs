@@ -4,12 +4,16 @@ mod basics;
 pub mod board;
 pub mod body;
 mod counters;
+pub mod facts;
+mod listing;
+mod moment;
+mod operator;
 pub mod reply;
 pub mod route;
 mod scheduler;
 pub mod server;
 mod shoal;
-mod state;
+mod snapshot;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -17,12 +21,15 @@ use std::time::Instant;
 
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
+use tokio::sync::Semaphore;
 
 use crate::authorize::{Action, Caller, Object, Policy};
 use crate::drive::mailbox::Mailbox;
+use crate::limits;
 use crate::metrics::Cluster;
 pub use basics::MESOS_VERSION;
 use board::Board;
+use facts::Facts;
 use reply::Reply;
 use route::{Door, Endpoint, Ours};
 
@@ -35,17 +42,23 @@ pub struct Api {
     pub policy: Policy,
     /// The master of this node, from its start on.
     pub master: OnceLock<Mailbox>,
+    /// How the node was started.
+    pub facts: Facts,
+    /// Room for listings that are being written or sent.
+    listings: Arc<Semaphore>,
     counters: counters::Counters,
     cluster: Cluster,
 }
 
 impl Api {
     /// For one node, whose master, if it is one, has not started.
-    pub fn new(board: Arc<Board>, policy: Policy) -> Api {
+    pub fn new(board: Arc<Board>, policy: Policy, facts: Facts) -> Api {
         Api {
             board,
             policy,
             master: OnceLock::new(),
+            facts,
+            listings: Arc::new(Semaphore::new(limits::LISTINGS)),
             counters: counters::Counters::new(),
             cluster: Cluster::handles(),
         }
@@ -99,11 +112,23 @@ async fn answer(
             Some(master) => scheduler::call(api, master, request).await,
             None => no_mesos_master(),
         },
-        Endpoint::State => match master {
-            Some(master) => state::state(api, master).await,
+        Endpoint::Operator => match master {
+            Some(master) => operator::call(api, master, request).await,
             None => no_mesos_master(),
         },
-        Endpoint::Redirect if master.is_some() => state::redirect(api),
+        Endpoint::Listing(which) => match master {
+            Some(master) => listing::answer(api, master, which, request.uri().query()).await,
+            None => no_mesos_master(),
+        },
+        Endpoint::Flags => {
+            let flags = shoal_mesos::listing::flags(&api.facts.master_flags);
+            listing::document(request.uri().query(), flags)
+        }
+        Endpoint::Snapshot => match master {
+            Some(master) => snapshot::answer(api, master, request.uri().query()).await,
+            None => no_mesos_master(),
+        },
+        Endpoint::Redirect if master.is_some() => listing::redirect(api),
         Endpoint::Redirect => no_mesos_master(),
         Endpoint::Leader if master.is_some() => shoal::leader(api),
         Endpoint::Leader => no_master(),
@@ -123,8 +148,11 @@ fn asked(endpoint: &Endpoint) -> (Action, Object) {
         | Endpoint::Members
         | Endpoint::Version
         | Endpoint::Redirect
+        | Endpoint::Flags
+        | Endpoint::Snapshot
         | Endpoint::Leader => Action::Observe,
-        Endpoint::State => Action::Read,
+        // The operator API of a master serves what reads only.
+        Endpoint::Listing(_) | Endpoint::Operator => Action::Read,
         Endpoint::Scheduler => Action::Call,
         Endpoint::Ours(ours) => match ours {
             Ours::Agents

@@ -1,5 +1,6 @@
-//! Answers: a whole body, or a stream of pieces from a bounded channel.
+//! Answers: a whole body, one in pieces, or a stream of pieces from a bounded channel.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,7 +10,7 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -18,6 +19,17 @@ pub enum ReplyBody {
     Whole(Option<Bytes>),
     /// Pieces until the sender is gone; sent in chunks, without a length.
     Stream(mpsc::Receiver<Bytes>),
+    /// Pieces that are all there.
+    Pieces(Pieces),
+}
+
+/// A long body that was written in pieces.
+#[derive(Debug)]
+pub struct Pieces {
+    left: VecDeque<Bytes>,
+    bytes: u64,
+    /// The right to be in memory, given back with the last piece.
+    _held: Option<OwnedSemaphorePermit>,
 }
 
 impl Body for ReplyBody {
@@ -36,6 +48,11 @@ impl Body for ReplyBody {
             ReplyBody::Stream(pieces) => pieces
                 .poll_recv(context)
                 .map(|piece| piece.map(|bytes| Ok(Frame::data(bytes)))),
+            ReplyBody::Pieces(pieces) => {
+                let next = pieces.left.pop_front();
+                pieces.bytes -= next.as_ref().map_or(0, Bytes::len) as u64;
+                Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
+            }
         }
     }
 
@@ -43,6 +60,7 @@ impl Body for ReplyBody {
         match self {
             ReplyBody::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             ReplyBody::Stream(_) => false,
+            ReplyBody::Pieces(pieces) => pieces.left.is_empty(),
         }
     }
 
@@ -52,6 +70,7 @@ impl Body for ReplyBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
             ReplyBody::Stream(_) => SizeHint::default(),
+            ReplyBody::Pieces(pieces) => SizeHint::with_exact(pieces.bytes),
         }
     }
 }
@@ -66,6 +85,29 @@ pub fn whole(status: StatusCode, content_type: &'static str, body: impl Into<Byt
     let content_type = HeaderValue::from_static(content_type);
     reply.headers_mut().insert(CONTENT_TYPE, content_type);
     reply
+}
+
+/// An answer with a long body; `held` is given back once it is sent.
+pub fn pieces(
+    status: StatusCode,
+    content_type: &'static str,
+    pieces: Vec<Bytes>,
+    held: Option<OwnedSemaphorePermit>,
+) -> Reply {
+    let mut reply = Response::new(ReplyBody::Pieces(Pieces {
+        bytes: pieces.iter().map(Bytes::len).sum::<usize>() as u64,
+        left: pieces.into(),
+        _held: held,
+    }));
+    *reply.status_mut() = status;
+    let content_type = HeaderValue::from_static(content_type);
+    reply.headers_mut().insert(CONTENT_TYPE, content_type);
+    reply
+}
+
+/// An answer without a body that has the type of a text, as Mesos answers what is not there.
+pub fn empty_text(status: StatusCode) -> Reply {
+    whole(status, "text/plain; charset=utf-8", Bytes::new())
 }
 
 /// An answer without a body.

@@ -28,14 +28,37 @@ pub enum Endpoint {
     Redirect,
     /// Mesos: the scheduler API.
     Scheduler,
-    /// Mesos: the whole state.
-    State,
+    /// Mesos: a listing of version 0.
+    Listing(Listing),
+    /// Mesos: the operator API.
+    Operator,
+    /// Mesos: how the node was started.
+    Flags,
+    /// Mesos: metrics by Mesos' names.
+    Snapshot,
     /// Ours: members of the gossip.
     Members,
     /// Ours: the leading master.
     Leader,
     /// Ours, answered by masters.
     Ours(Ours),
+}
+
+/// A listing of version 0 of Mesos, of a master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// Everything.
+    State,
+    /// Agents and frameworks, with tasks counted.
+    Summary,
+    /// Agents.
+    Slaves,
+    /// Frameworks with their tasks.
+    Frameworks,
+    /// Tasks, cut.
+    Tasks,
+    /// Roles.
+    Roles,
 }
 
 /// What answers a request to our own API, on a master.
@@ -76,7 +99,10 @@ impl Endpoint {
         "version",
         "redirect",
         "scheduler",
-        "state",
+        "listing",
+        "operator",
+        "flags",
+        "snapshot",
         "members",
         "leader",
         "agents",
@@ -98,7 +124,10 @@ impl Endpoint {
             Endpoint::Version => "version",
             Endpoint::Redirect => "redirect",
             Endpoint::Scheduler => "scheduler",
-            Endpoint::State => "state",
+            Endpoint::Listing(_) => "listing",
+            Endpoint::Operator => "operator",
+            Endpoint::Flags => "flags",
+            Endpoint::Snapshot => "snapshot",
             Endpoint::Members => "members",
             Endpoint::Leader => "leader",
             Endpoint::Ours(ours) => ours.label(),
@@ -141,8 +170,16 @@ impl Ours {
 /// Mesos' routes of a master, without the process' name.
 const MASTER_ROUTES: &[(&str, Endpoint)] = &[
     ("api/v1/scheduler", Endpoint::Scheduler),
-    ("state", Endpoint::State),
-    ("state.json", Endpoint::State),
+    ("api/v1", Endpoint::Operator),
+    ("state", Endpoint::Listing(Listing::State)),
+    ("state.json", Endpoint::Listing(Listing::State)),
+    ("state-summary", Endpoint::Listing(Listing::Summary)),
+    ("slaves", Endpoint::Listing(Listing::Slaves)),
+    ("frameworks", Endpoint::Listing(Listing::Frameworks)),
+    ("tasks", Endpoint::Listing(Listing::Tasks)),
+    ("roles", Endpoint::Listing(Listing::Roles)),
+    ("flags", Endpoint::Flags),
+    ("metrics/snapshot", Endpoint::Snapshot),
 ];
 
 /// Paths that Mesos' rule never catches.
@@ -268,8 +305,18 @@ mod tests {
         ] {
             assert_eq!(route(Door::Node, path), Some(Endpoint::Scheduler), "{path}");
         }
-        assert_eq!(route(Door::Node, "/master/state"), Some(Endpoint::State));
-        assert_eq!(route(Door::Node, "/state/x"), Some(Endpoint::State));
+        let state = Some(Endpoint::Listing(Listing::State));
+        assert_eq!(route(Door::Node, "/master/state"), state);
+        assert_eq!(route(Door::Node, "/state/x"), state);
+        for path in ["/api/v1", "/api/v1/operator", "/master/api/v1/"] {
+            assert_eq!(route(Door::Node, path), Some(Endpoint::Operator), "{path}");
+        }
+        let slaves = Some(Endpoint::Listing(Listing::Slaves));
+        assert_eq!(route(Door::Node, "/slaves/some-id"), slaves);
+        assert_eq!(
+            route(Door::Node, "/metrics/snapshot"),
+            Some(Endpoint::Snapshot)
+        );
         assert_eq!(
             route(Door::Node, "/master/version"),
             Some(Endpoint::Version)

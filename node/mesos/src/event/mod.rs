@@ -5,7 +5,7 @@
 
 mod status;
 
-pub use status::{container_at, ended};
+pub use status::{container_at, ended, state, status_at};
 
 use std::net::IpAddr;
 
@@ -141,7 +141,8 @@ fn agent_id(agent: &AgentId) -> v1::AgentId {
     }
 }
 
-fn offer(offer: &Offer, agent: &AgentInfo, dialect: Dialect) -> v1::Offer {
+/// An offer as a message.
+pub fn offer(offer: &Offer, agent: &AgentInfo, dialect: Dialect) -> v1::Offer {
     let role = offer.role.as_str();
     v1::Offer {
         id: Some(v1::OfferId {

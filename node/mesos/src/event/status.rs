@@ -3,6 +3,8 @@
 //! A status holds no container id, since a plain process has no container: clients that look at
 //! `container_status` want the address in it.
 
+use std::net::IpAddr;
+
 use shoal_api::call::AgentName;
 use shoal_api::notice::TaskStatus;
 use shoal_api::task::Exit;
@@ -18,6 +20,15 @@ use crate::proto::v1::task_status::{Reason as WireReason, Source as WireSource};
 /// A command task is its own executor, so its reports carry its id as the executor's; what a master
 /// says of itself names none.
 pub fn status(status: &TaskStatus, around: &dyn Surroundings) -> v1::TaskStatus {
+    let address = match &status.agent {
+        Some(AgentName::Id(agent)) => around.address_of(agent),
+        Some(AgentName::Foreign(_)) | None => None,
+    };
+    status_at(status, address)
+}
+
+/// The message of a status of a task on an agent with that address.
+pub fn status_at(status: &TaskStatus, address: Option<IpAddr>) -> v1::TaskStatus {
     let reported = status.source != Source::Master;
     let message = message(status);
     v1::TaskStatus {
@@ -34,7 +45,7 @@ pub fn status(status: &TaskStatus, around: &dyn Surroundings) -> v1::TaskStatus 
         }),
         timestamp: Some(status.timestamp.as_seconds()),
         uuid: status.update.map(|update| update.0.to_be_bytes().to_vec()),
-        container_status: container(status, around),
+        container_status: address.and_then(|ip| container(status, ip)),
         unreachable_time: status.unreachable_since.map(|since| v1::TimeInfo {
             nanoseconds: Some(since.as_nanos()),
         }),
@@ -94,7 +105,7 @@ fn signal(number: u8) -> String {
 }
 
 /// Where the task can be reached, for a task that is or was on its agent.
-fn container(status: &TaskStatus, around: &dyn Surroundings) -> Option<v1::ContainerStatus> {
+fn container(status: &TaskStatus, address: IpAddr) -> Option<v1::ContainerStatus> {
     let lives = match status.state {
         TaskState::Starting | TaskState::Running | TaskState::Killing => true,
         TaskState::Finished | TaskState::Failed | TaskState::Killed => {
@@ -109,14 +120,11 @@ fn container(status: &TaskStatus, around: &dyn Surroundings) -> Option<v1::Conta
         | TaskState::GoneByOperator
         | TaskState::Unknown => false,
     };
-    let Some(AgentName::Id(agent)) = status.agent.as_ref().filter(|_| lives) else {
-        return None;
-    };
-    around.address_of(agent).map(container_at)
+    lives.then(|| container_at(address))
 }
 
 /// The container status of a plain process at that address.
-pub fn container_at(ip: std::net::IpAddr) -> v1::ContainerStatus {
+pub fn container_at(ip: IpAddr) -> v1::ContainerStatus {
     let protocol = if ip.is_ipv4() {
         Protocol::IPv4
     } else {
@@ -134,7 +142,8 @@ pub fn container_at(ip: std::net::IpAddr) -> v1::ContainerStatus {
     }
 }
 
-fn state(state: TaskState) -> v1::TaskState {
+/// A state on the wire.
+pub fn state(state: TaskState) -> v1::TaskState {
     match state {
         TaskState::Staging => v1::TaskState::TaskStaging,
         TaskState::Starting => v1::TaskState::TaskStarting,

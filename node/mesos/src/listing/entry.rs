@@ -2,7 +2,7 @@
 
 use prost::Message as _;
 use shoal_api::offer::Offer;
-use shoal_api::{Capability, TaskState, Timestamp};
+use shoal_api::{Capability, FrameworkInfo, TaskState, Timestamp};
 
 use super::stream::Stream;
 use super::values::{self, Sum};
@@ -12,12 +12,47 @@ use crate::event::container_at;
 use crate::json::{Message, write};
 use crate::master::{AGENT_CAPABILITIES, MESOS_VERSION};
 use crate::proto::v1;
+use crate::resources;
 
 /// An agent, as an item.
 pub fn agent(out: &mut Stream<'_>, agent: &AgentEntry<'_>) {
+    let mut object = write::Object::new(out.item());
+    push_agent(&mut object, agent);
+    object.end();
+}
+
+/// An agent with its resources in the form of version 1 too, as an item.
+pub fn agent_in_full(out: &mut Stream<'_>, agent: &AgentEntry<'_>) {
+    let mut object = write::Object::new(out.item());
+    push_agent(&mut object, agent);
+    object
+        .field(",\"reserved_resources_full\":")
+        .extend_from_slice(b"{}");
+    let put = |out: &mut Vec<u8>, resource: &v1::Resource| resource.put(out);
+    let lists = [
+        (
+            ",\"unreserved_resources_full\":",
+            resources::of_nobody(&agent.info.resources, true),
+        ),
+        (
+            ",\"used_resources_full\":",
+            resources::of_roles(&agent.used),
+        ),
+        (
+            ",\"offered_resources_full\":",
+            resources::of_roles(&agent.offered),
+        ),
+    ];
+    for (key, list) in lists {
+        write::list(object.field(key), &list, put);
+    }
+    object.end();
+}
+
+/// What both forms of an agent begin with.
+pub fn push_agent(object: &mut write::Object<'_>, agent: &AgentEntry<'_>) {
     let AgentEntry { info, .. } = agent;
     let active = agent.presence == Presence::Connected;
-    let mut object = write::Object::new(out.item());
     write::text(object.field(",\"id\":"), &agent.id.to_string());
     write::text(object.field(",\"hostname\":"), &info.http.host);
     write::integer(object.field(",\"port\":"), info.http.port);
@@ -35,8 +70,9 @@ pub fn agent(out: &mut Stream<'_>, agent: &AgentEntry<'_>) {
     }
     let total = Sum::from(&info.resources);
     values::resources(object.field(",\"resources\":"), &total);
-    values::resources(object.field(",\"used_resources\":"), &agent.used);
-    values::resources(object.field(",\"offered_resources\":"), &agent.offered);
+    let (used, offered) = (agent.used.total(), agent.offered.total());
+    values::resources(object.field(",\"used_resources\":"), &used);
+    values::resources(object.field(",\"offered_resources\":"), &offered);
     object
         .field(",\"reserved_resources\":")
         .extend_from_slice(b"{}");
@@ -45,14 +81,14 @@ pub fn agent(out: &mut Stream<'_>, agent: &AgentEntry<'_>) {
     write::boolean(object.field(",\"deactivated\":"), false);
     write::text(object.field(",\"version\":"), MESOS_VERSION);
     values::words(object.field(",\"capabilities\":"), AGENT_CAPABILITIES);
-    object.end();
 }
 
 /// A framework with its tasks and offers, as an item.
 pub fn framework(out: &mut Stream<'_>, framework: &FrameworkEntry<'_>, source: &dyn Source) {
     out.item();
     out.open('{');
-    push_framework(out, framework);
+    let details = call::details(framework.info);
+    push_framework(out, framework, &details);
     for (name, group) in [
         ("tasks", Tasks::Live),
         ("unreachable_tasks", Tasks::Unreachable),
@@ -72,9 +108,8 @@ pub fn framework(out: &mut Stream<'_>, framework: &FrameworkEntry<'_>, source: &
     }
     out.close(']');
     out.key("executors").extend_from_slice(b"[]");
-    let labels = call::details(framework.info).labels;
-    if !labels.is_empty() {
-        write::list(out.key("labels"), &labels, |out, (key, value)| {
+    if !details.labels.is_empty() {
+        write::list(out.key("labels"), &details.labels, |out, (key, value)| {
             let mut label = write::Object::new(out);
             write::text(label.field(",\"key\":"), key);
             if let Some(value) = value {
@@ -87,13 +122,13 @@ pub fn framework(out: &mut Stream<'_>, framework: &FrameworkEntry<'_>, source: &
     out.close('}');
 }
 
-fn push_framework(out: &mut Stream<'_>, framework: &FrameworkEntry<'_>) {
+/// What every form of a framework begins with.
+pub fn push_summary(out: &mut Stream<'_>, framework: &FrameworkEntry<'_>, details: &call::Details) {
     let FrameworkEntry { info, .. } = framework;
-    let details = call::details(info);
     write::text(out.key("id"), framework.id.as_str());
     write::text(out.key("name"), &info.name);
-    values::resources(out.key("used_resources"), &framework.used);
-    values::resources(out.key("offered_resources"), &framework.offered);
+    values::resources(out.key("used_resources"), &framework.used.total());
+    values::resources(out.key("offered_resources"), &framework.offered.total());
     values::words(
         out.key("capabilities"),
         info.capabilities.iter().map(|c| capability(*c)),
@@ -103,6 +138,11 @@ fn push_framework(out: &mut Stream<'_>, framework: &FrameworkEntry<'_>) {
     write::boolean(out.key("active"), framework.connected);
     write::boolean(out.key("connected"), framework.connected);
     write::boolean(out.key("recovered"), false);
+}
+
+fn push_framework(out: &mut Stream<'_>, framework: &FrameworkEntry<'_>, details: &call::Details) {
+    let FrameworkEntry { info, .. } = framework;
+    push_summary(out, framework, details);
     write::text(out.key("user"), &info.user);
     write::double(
         out.key("failover_timeout"),
@@ -118,12 +158,17 @@ fn push_framework(out: &mut Stream<'_>, framework: &FrameworkEntry<'_>) {
     if let Some(principal) = &info.principal {
         write::text(out.key("principal"), principal.as_str());
     }
-    let mut all = framework.used.clone();
-    all.add_sum(&framework.offered);
+    let mut all = framework.used.total();
+    all.add_sum(&framework.offered.total());
     values::resources(out.key("resources"), &all);
     if let Some(again) = framework.reregistered {
         write::double(out.key("reregistered_time"), again.as_seconds());
     }
+    push_roles(out, info);
+}
+
+/// `roles`, or the one `role` of a framework that knows no more.
+pub fn push_roles(out: &mut Stream<'_>, info: &FrameworkInfo) {
     if info.can(Capability::MultiRole) {
         let roles: Vec<&str> = info.roles.iter().map(|role| role.as_str()).collect();
         write::list(out.key("roles"), &roles, |out, role| write::text(out, role));
@@ -133,7 +178,8 @@ fn push_framework(out: &mut Stream<'_>, framework: &FrameworkEntry<'_>) {
     }
 }
 
-fn capability(capability: Capability) -> &'static str {
+/// The name of a capability on the wire.
+pub fn capability(capability: Capability) -> &'static str {
     match capability {
         Capability::RevocableResources => "REVOCABLE_RESOURCES",
         Capability::TaskKillingState => "TASK_KILLING_STATE",
@@ -162,7 +208,7 @@ fn push_offer(out: &mut Stream<'_>, offer: &Offer) {
 }
 
 /// A task, as an item. A command task has no executor of its own.
-fn task(out: &mut Stream<'_>, task: &TaskEntry<'_>) {
+pub fn task(out: &mut Stream<'_>, task: &TaskEntry<'_>) {
     let TaskEntry { spec, .. } = task;
     let mut object = write::Object::new(out.item());
     write::text(object.field(",\"id\":"), spec.id.as_str());
@@ -176,8 +222,8 @@ fn task(out: &mut Stream<'_>, task: &TaskEntry<'_>) {
     write::list(
         object.field(",\"statuses\":"),
         &task.statuses,
-        |out, (state, time)| {
-            status(out, *state, *time, task);
+        |out, entry| {
+            status(out, entry.state, entry.timestamp, task);
         },
     );
     let raw = v1::TaskInfo::decode(&*spec.raw).unwrap_or_default();

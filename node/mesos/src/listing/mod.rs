@@ -1,20 +1,29 @@
-//! The read side of version 0 that tools still use: `/version`, `/state` and `/frameworks`.
+//! The read side of version 0 that tools still use: `/version`, `/flags`, `/state` and the smaller
+//! listings of a master.
 //!
-//! What is listed comes from a [`Source`], which the node fills from the ledger; nothing is gathered
-//! in here, the text leaves in pieces as it is written. Other listings of Mesos are not served yet.
+//! What is listed comes from a [`Source`], which the node fills from the ledger; the text leaves in
+//! pieces as it is written. What the same things look like in version 1 is [`crate::operator`]'s.
 
-mod entry;
-mod stream;
-mod values;
+pub(crate) mod entry;
+mod roles;
+pub(crate) mod stream;
+mod summary;
+mod tasks;
+pub(crate) mod values;
 
-pub use values::Sum;
+pub use roles::{RoleEntry, role_entries, roles};
+pub use summary::state_summary;
+pub use tasks::{TaskQuery, tasks};
+pub use values::{Allocations, Sum};
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
 use shoal_api::offer::Offer;
+use shoal_api::task::Exit;
 use shoal_api::{
-    AgentId, AgentInfo, FrameworkId, FrameworkInfo, Role, TaskSpec, TaskState, Timestamp,
+    AgentId, AgentInfo, FrameworkId, FrameworkInfo, Reason, Role, TaskSpec, TaskState, Timestamp,
+    UpdateId,
 };
 
 use crate::json::write;
@@ -78,9 +87,9 @@ pub struct AgentEntry<'a> {
     /// When its newest session began, if it is not its first.
     pub reregistered: Option<Timestamp>,
     /// What its tasks hold.
-    pub used: Sum,
+    pub used: Allocations,
     /// What is offered to frameworks.
-    pub offered: Sum,
+    pub offered: Allocations,
 }
 
 /// A framework to list.
@@ -99,9 +108,9 @@ pub struct FrameworkEntry<'a> {
     /// When it was removed, if it was.
     pub unregistered: Option<Timestamp>,
     /// What its tasks hold.
-    pub used: Sum,
+    pub used: Allocations,
     /// What is offered to it.
-    pub offered: Sum,
+    pub offered: Allocations,
 }
 
 /// A task to list.
@@ -119,8 +128,29 @@ pub struct TaskEntry<'a> {
     pub role: &'a Role,
     /// As a framework sees it.
     pub state: TaskState,
-    /// Its states in order, with their times.
-    pub statuses: Vec<(TaskState, Timestamp)>,
+    /// What was said of it, in order.
+    pub statuses: Vec<StatusEntry<'a>>,
+    /// When it was launched, or found.
+    pub launched: Timestamp,
+}
+
+/// One thing that was said of a task.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusEntry<'a> {
+    /// The state.
+    pub state: TaskState,
+    /// Who says so.
+    pub source: shoal_api::Source,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// For people; may be empty.
+    pub message: &'a str,
+    /// When.
+    pub timestamp: Timestamp,
+    /// What its framework acknowledges.
+    pub update: Option<UpdateId>,
+    /// How the process ended.
+    pub exit: Option<Exit>,
 }
 
 /// Which tasks of a framework.
@@ -141,6 +171,8 @@ pub type Entries<'a, T> = Box<dyn Iterator<Item = T> + 'a>;
 pub trait Source {
     /// All agents, in order of id.
     fn agents(&self) -> Entries<'_, AgentEntry<'_>>;
+    /// One agent as it describes itself.
+    fn agent_info(&self, agent: AgentId) -> Option<&AgentInfo>;
     /// All frameworks that were not removed.
     fn frameworks(&self) -> Entries<'_, FrameworkEntry<'_>>;
     /// Those that were removed, as far as they are remembered.
@@ -149,6 +181,16 @@ pub trait Source {
     fn tasks<'a>(&'a self, framework: &'a FrameworkId, tasks: Tasks) -> Entries<'a, TaskEntry<'a>>;
     /// Offers that are out to one framework.
     fn offers<'a>(&'a self, framework: &'a FrameworkId) -> Entries<'a, &'a Offer>;
+}
+
+/// The build, as fields of an object that is open.
+pub(crate) fn push_build(out: &mut Stream<'_>, build: &Build<'_>) {
+    write::text(out.key("version"), MESOS_VERSION);
+    write::text(out.key("git_sha"), build.sha);
+    write::text(out.key("git_branch"), build.branch);
+    write::text(out.key("build_date"), build.date);
+    write::double(out.key("build_time"), build.time.as_seconds());
+    write::text(out.key("build_user"), "");
 }
 
 /// The body of `/version`.
@@ -175,38 +217,67 @@ pub fn state(identity: &Identity<'_>, source: &dyn Source, sink: &mut dyn FnMut(
     push_flags(&mut out, identity.flags);
     out.key("slaves");
     out.open('[');
-    for agent in source
-        .agents()
-        .filter(|a| a.presence != Presence::Unreachable)
-    {
+    for agent in listed(source) {
         entry::agent(&mut out, &agent);
     }
     out.close(']');
     push_empty(&mut out, "recovered_slaves");
-    push_frameworks(&mut out, source);
+    push_frameworks(&mut out, source, None);
     push_empty(&mut out, "orphan_tasks");
     push_empty(&mut out, "unregistered_frameworks");
     out.close('}');
     out.finish();
 }
 
-/// The body of `/frameworks`, in pieces.
-pub fn frameworks(source: &dyn Source, sink: &mut dyn FnMut(Bytes)) {
+/// The body of `/frameworks`, in pieces; of one framework only, if one is asked for.
+pub fn frameworks(source: &dyn Source, only: Option<&str>, sink: &mut dyn FnMut(Bytes)) {
     let mut out = Stream::new(sink);
     out.open('{');
-    push_frameworks(&mut out, source);
+    push_frameworks(&mut out, source, only);
+    push_empty(&mut out, "unregistered_frameworks");
     out.close('}');
     out.finish();
 }
 
+/// The body of `/slaves`, in pieces; of one agent only, if one is asked for.
+pub fn slaves(source: &dyn Source, only: Option<&str>, sink: &mut dyn FnMut(Bytes)) {
+    let mut out = Stream::new(sink);
+    out.open('{');
+    out.key("slaves");
+    out.open('[');
+    for agent in listed(source) {
+        if only.is_none_or(|only| agent.id.to_string() == only) {
+            entry::agent_in_full(&mut out, &agent);
+        }
+    }
+    out.close(']');
+    push_empty(&mut out, "recovered_slaves");
+    out.close('}');
+    out.finish();
+}
+
+/// The body of `/flags`.
+pub fn flags(flags: &[(&str, String)]) -> Bytes {
+    let mut pieces = Vec::new();
+    let mut sink = |piece: Bytes| pieces.push(piece);
+    let mut out = Stream::new(&mut sink);
+    out.open('{');
+    push_flags(&mut out, flags);
+    out.close('}');
+    out.finish();
+    Bytes::from(pieces.concat())
+}
+
+/// The agents that are shown: not those whose lease ended.
+pub(crate) fn listed<'a>(source: &'a dyn Source) -> impl Iterator<Item = AgentEntry<'a>> {
+    source
+        .agents()
+        .filter(|agent| agent.presence != Presence::Unreachable)
+}
+
 fn push_identity(out: &mut Stream<'_>, identity: &Identity<'_>) {
     let Identity { master, build, .. } = identity;
-    write::text(out.key("version"), MESOS_VERSION);
-    write::text(out.key("git_sha"), build.sha);
-    write::text(out.key("git_branch"), build.branch);
-    write::text(out.key("build_date"), build.date);
-    write::double(out.key("build_time"), build.time.as_seconds());
-    write::text(out.key("build_user"), "");
+    push_build(out, build);
     write::double(out.key("start_time"), identity.started.as_seconds());
     if let Some(elected) = identity.elected {
         write::double(out.key("elected_time"), elected.as_seconds());
@@ -247,7 +318,7 @@ fn push_leader(out: &mut Stream<'_>, identity: &Identity<'_>) {
     }
 }
 
-fn push_flags(out: &mut Stream<'_>, flags: &[(&str, String)]) {
+pub(crate) fn push_flags(out: &mut Stream<'_>, flags: &[(&str, String)]) {
     let mut object = write::Object::new(out.key("flags"));
     for (name, value) in flags {
         write::text(object.entry(name), value);
@@ -255,21 +326,25 @@ fn push_flags(out: &mut Stream<'_>, flags: &[(&str, String)]) {
     object.end();
 }
 
-fn push_frameworks(out: &mut Stream<'_>, source: &dyn Source) {
-    out.key("frameworks");
-    out.open('[');
-    for framework in source.frameworks() {
-        entry::framework(out, &framework, source);
+fn push_frameworks(out: &mut Stream<'_>, source: &dyn Source, only: Option<&str>) {
+    let groups = [
+        ("frameworks", source.frameworks()),
+        ("completed_frameworks", source.completed_frameworks()),
+    ];
+    for (name, group) in groups {
+        out.key(name);
+        out.open('[');
+        for framework in group.filter(|f| only.is_none_or(|only| f.id.as_str() == only)) {
+            entry::framework(out, &framework, source);
+        }
+        out.close(']');
     }
-    out.close(']');
-    out.key("completed_frameworks");
-    out.open('[');
-    for framework in source.completed_frameworks() {
-        entry::framework(out, &framework, source);
-    }
-    out.close(']');
 }
 
-fn push_empty(out: &mut Stream<'_>, name: &'static str) {
+pub(crate) fn push_empty_object(out: &mut Stream<'_>, name: &'static str) {
+    out.key(name).extend_from_slice(b"{}");
+}
+
+pub(crate) fn push_empty(out: &mut Stream<'_>, name: &'static str) {
     out.key(name).extend_from_slice(b"[]");
 }

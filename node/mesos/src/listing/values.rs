@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shoal_api::resource::{Amount, Range, Resources, Value};
-use shoal_api::{AgentInfo, AttributeValue};
+use shoal_api::{AgentInfo, AttributeValue, Role};
 
 use crate::json::write;
 
@@ -26,6 +26,11 @@ impl Sum {
         for resource in resources {
             self.add_value(&resource.name, &resource.value);
         }
+    }
+
+    /// The name and the value of each, in order of name.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Value)> {
+        self.0.iter()
     }
 
     /// Adds all of another sum.
@@ -50,6 +55,46 @@ impl Sum {
             }
             (Value::Scalar(_) | Value::Ranges(_) | Value::Set(_), _) => {}
         }
+    }
+}
+
+/// Resources by the role in whose name they are used or offered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allocations(BTreeMap<Role, Sum>);
+
+impl Allocations {
+    /// Adds some to a role.
+    pub fn add(&mut self, role: &Role, resources: &Resources) {
+        match self.0.get_mut(role) {
+            Some(sum) => sum.add(resources),
+            None => {
+                self.0.insert(role.clone(), Sum::from(resources));
+            }
+        }
+    }
+
+    /// Adds all of others.
+    pub fn add_all(&mut self, others: &Allocations) {
+        for (role, sum) in &others.0 {
+            self.0.entry(role.clone()).or_default().add_sum(sum);
+        }
+    }
+
+    /// All roles together.
+    pub fn total(&self) -> Sum {
+        let mut total = Sum::default();
+        self.0.values().for_each(|sum| total.add_sum(sum));
+        total
+    }
+
+    /// What one role has.
+    pub fn of(&self, role: &Role) -> Option<&Sum> {
+        self.0.get(role)
+    }
+
+    /// In order of role.
+    pub fn iter(&self) -> impl Iterator<Item = (&Role, &Sum)> {
+        self.0.iter()
     }
 }
 
@@ -92,6 +137,25 @@ pub fn resources(out: &mut Vec<u8>, sum: &Sum) {
         match value {
             Value::Scalar(amount) => scalar(out, *amount),
             Value::Ranges(_) | Value::Set(_) => write::text(out, &value.to_string()),
+        }
+    }
+    object.end();
+}
+
+/// How much there is of each, as an object of numbers: of ranges and sets how many items they have.
+pub fn quantities(out: &mut Vec<u8>, sum: &Sum) {
+    let mut object = write::Object::new(out);
+    for (name, value) in &sum.0 {
+        let out = object.entry(name);
+        match value {
+            Value::Scalar(amount) => scalar(out, *amount),
+            Value::Ranges(ranges) => {
+                let items = ranges
+                    .iter()
+                    .map(|r| r.end.saturating_sub(r.begin) as f64 + 1.0);
+                write::double(out, items.sum());
+            }
+            Value::Set(items) => write::double(out, items.len() as f64),
         }
     }
     object.end();

@@ -5,6 +5,8 @@ mod golden;
 mod hostile;
 mod launches;
 mod listings;
+mod operations;
+mod recorded;
 mod rules;
 mod subscriptions;
 mod written;

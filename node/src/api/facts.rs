@@ -1,0 +1,77 @@
+//! How the node was started, by the names that Mesos has for it: `/flags` and GET_FLAGS.
+//!
+//! Only what is true of this node is told; a flag of Mesos that has no counterpart here is left out.
+
+use std::path::PathBuf;
+
+use shoal_api::{Attribute, AttributeValue, Value};
+
+use crate::config::{Listen, NodeConfig};
+
+/// What does not change while the node runs.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The cluster's name; may be empty.
+    pub cluster: String,
+    /// Of a master, in order of name.
+    pub master_flags: Vec<(&'static str, String)>,
+    /// Of an agent, in order of name.
+    pub agent_flags: Vec<(&'static str, String)>,
+    /// Where everything durable is.
+    pub data: PathBuf,
+}
+
+impl Facts {
+    /// Of a node with this configuration.
+    pub fn of(config: &NodeConfig) -> Facts {
+        let no = || "false".to_owned();
+        let mut master_flags = common(config, &config.http);
+        master_flags.extend([
+            ("authenticate_agents", no()),
+            ("authenticate_frameworks", no()),
+            ("authenticate_http_frameworks", no()),
+            ("cluster", config.cluster.clone()),
+        ]);
+        let mut agent_flags = common(config, &config.agent_http);
+        let is_root = rustix::process::getuid().is_root();
+        agent_flags.extend([
+            ("attributes", attributes(&config.attributes)),
+            ("launcher", "posix".to_owned()),
+            ("resources", config.resources.to_string()),
+            ("switch_user", is_root.to_string()),
+        ]);
+        master_flags.sort_unstable();
+        agent_flags.sort_unstable();
+        Facts {
+            cluster: config.cluster.clone(),
+            master_flags,
+            agent_flags,
+            data: config.data.clone(),
+        }
+    }
+}
+
+/// What both have.
+fn common(config: &NodeConfig, listen: &Listen) -> Vec<(&'static str, String)> {
+    vec![
+        ("authenticate_http_readonly", "false".to_owned()),
+        ("authenticate_http_readwrite", "false".to_owned()),
+        ("hostname", listen.advertise.host.to_string()),
+        ("ip", listen.bind.ip().to_string()),
+        ("port", listen.bind.port().to_string()),
+        ("work_dir", config.data.display().to_string()),
+    ]
+}
+
+/// As `--attributes` takes them.
+fn attributes(list: &[Attribute]) -> String {
+    let texts = list.iter().map(|attribute| {
+        let value = match &attribute.value {
+            AttributeValue::Scalar(amount) => Value::Scalar(*amount).to_string(),
+            AttributeValue::Ranges(ranges) => Value::Ranges(ranges.clone()).to_string(),
+            AttributeValue::Text(text) => text.to_string(),
+        };
+        format!("{}:{value}", attribute.name)
+    });
+    texts.collect::<Vec<_>>().join(";")
+}

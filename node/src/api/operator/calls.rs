@@ -1,0 +1,88 @@
+//! Which call of the operator API is answered how.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use shoal_mesos::operator::Asked;
+use shoal_mesos::operator::answers::{self, Part};
+use shoal_mesos::proto::v1::master::Call;
+use shoal_mesos::proto::v1::master::call::Type;
+use shoal_mesos::refusal::Refusal;
+
+use super::{message, refused};
+use crate::api::listing::{self, Written, aside, with_identity};
+use crate::api::moment::Moment;
+use crate::api::reply::{self, Reply};
+use crate::api::{Api, snapshot};
+use crate::drive::mailbox::Mailbox;
+
+/// Answers one call that makes sense by itself.
+pub async fn answer(api: &Arc<Api>, master: &Mailbox, asked: Asked<Call>) -> Reply {
+    let Asked { codec, call } = asked;
+    let of_ledger = match call.r#type() {
+        Type::GetHealth => return message(codec, &answers::health()),
+        Type::GetFlags => return message(codec, &answers::flags(&api.facts.master_flags)),
+        Type::GetLoggingLevel => return message(codec, &answers::logging_level()),
+        Type::GetOperations => return message(codec, &answers::operations()),
+        Type::GetWeights => return message(codec, &answers::weights()),
+        Type::GetQuota => return message(codec, &answers::no_quota()),
+        Type::GetMaintenanceStatus => return message(codec, &answers::no_maintenance()),
+        Type::GetMaintenanceSchedule => return message(codec, &answers::no_schedule()),
+        // Nothing of a master is shown as a file.
+        Type::ListFiles | Type::ReadFile => return reply::empty_text(StatusCode::NOT_FOUND),
+        Type::GetVersion | Type::GetMetrics | Type::GetRoles | Type::GetMaster => None,
+        Type::GetState => Some(Part::State),
+        Type::GetAgents => Some(Part::Agents),
+        Type::GetFrameworks => Some(Part::Frameworks),
+        Type::GetExecutors => Some(Part::Executors),
+        Type::GetTasks => Some(Part::Tasks),
+        Type::Unknown
+        | Type::Subscribe
+        | Type::SetLoggingLevel
+        | Type::UpdateWeights
+        | Type::ReserveResources
+        | Type::UnreserveResources
+        | Type::CreateVolumes
+        | Type::DestroyVolumes
+        | Type::GrowVolume
+        | Type::ShrinkVolume
+        | Type::UpdateMaintenanceSchedule
+        | Type::StartMaintenance
+        | Type::StopMaintenance
+        | Type::DrainAgent
+        | Type::DeactivateAgent
+        | Type::ReactivateAgent
+        | Type::UpdateQuota
+        | Type::SetQuota
+        | Type::RemoveQuota
+        | Type::Teardown
+        | Type::MarkAgentGone => return not_served(call.r#type()),
+    };
+    let view = match listing::view(master).await {
+        Ok(view) => view,
+        Err(refusal) => return *refusal,
+    };
+    if let Some(part) = of_ledger {
+        let write = move || answers::part(part, &Moment::new(&view.state), codec);
+        return match aside(api, write).await {
+            Ok(Written { pieces, held }) => {
+                reply::pieces(StatusCode::OK, codec.media_type(), pieces, Some(held))
+            }
+            Err(refusal) => *refusal,
+        };
+    }
+    let response = match call.r#type() {
+        Type::GetVersion => with_identity(api, &view, answers::version),
+        Type::GetMaster => with_identity(api, &view, answers::master),
+        Type::GetMetrics => answers::metrics(&snapshot::of_master(api, &view)),
+        _ => answers::roles(&Moment::of_rows(&view.state)),
+    };
+    message(codec, &response)
+}
+
+fn not_served(kind: Type) -> Reply {
+    refused(&Refusal::NotImplemented(format!(
+        "Call '{}' is not supported: this master serves the calls that read",
+        kind.as_str_name()
+    )))
+}
