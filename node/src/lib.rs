@@ -10,6 +10,7 @@ pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod descriptors;
 pub mod dev;
 pub mod drive;
 pub mod entropy;

@@ -14,14 +14,22 @@ pub const CLIENT_LINE_BYTES: u64 = 16 * 1024;
 /// Bytes in the body of an answer. Longer is an error.
 pub const CLIENT_BODY_BYTES: u64 = 256 * 1024 * 1024;
 
-/// HTTP connections of one listener. The accept loop waits when full.
+/// HTTP connections of one listener. Full: the one that has waited longest for its client is closed;
+/// where all are being answered, the new one gets 503.
 pub const HTTP_CONNECTIONS: usize = 4096;
+/// Clients that are being told of a 503 of that kind. More: closed without a word.
+pub const HTTP_REFUSALS: usize = 64;
+/// How long telling one may take.
+pub const HTTP_REFUSAL: Duration = Duration::from_secs(1);
 /// Headers of one request. More: 431.
 pub const HTTP_HEADERS: usize = 64;
 /// Bytes that hyper buffers per connection; a longer head: 431.
 pub const HTTP_BUFFER_BYTES: usize = 64 * 1024;
-/// How long a head may take, and how long a connection may idle.
+/// How long a head may take, from its first byte on; the first head, from the connect on. Longer: 408.
 pub const HTTP_HEAD: Duration = Duration::from_secs(65);
+/// How long a connection may idle between requests. Longer: closed. Ours: clients that keep one
+/// connection for their calls, as pymesos does, may have nothing to say for long.
+pub const HTTP_IDLE: Duration = Duration::from_secs(60 * 60);
 /// How long a body may take. Longer: 408.
 pub const HTTP_BODY: Duration = Duration::from_secs(20);
 /// Bytes in a request's body. More: 413. Ours: an accept of 10 000 small tasks fits.
@@ -42,6 +50,7 @@ pub const STREAM_NOTICES: usize = 4096;
 const _: () = assert!(CLIENT_READ.as_secs() > HTTP_REQUEST.as_secs());
 const _: () = assert!(HTTP_BODY.as_secs() < HTTP_HEAD.as_secs());
 const _: () = assert!(LISTING_WAIT.as_secs() < HTTP_REQUEST.as_secs());
+const _: () = assert!(HTTP_HEAD.as_secs() < HTTP_IDLE.as_secs());
 
 /// How soon the command line looks again while something happens.
 pub const CLIENT_POLL_MIN: Duration = Duration::from_millis(15);

@@ -20,6 +20,7 @@ use crate::api::{Api, server};
 use crate::authorize::Policy;
 use crate::cli::{Exit, Failure};
 use crate::config::NodeConfig;
+use crate::descriptors;
 use crate::drive::{self, MasterParts, Search};
 use crate::executor::{self, Executor, ExecutorConfig, ExecutorError, KeeperProgram};
 use crate::gossip::{self, End, Gossip, Standing};
@@ -52,6 +53,7 @@ pub async fn run(
     stop: Stop,
     reload: impl FnOnce(Gossip),
 ) -> Result<(), Failure> {
+    descriptors::raise();
     let mut node = Node::open(config).await?;
     reload(node.gossip.clone());
     let outcome = node.live(lifeline, stop).await;

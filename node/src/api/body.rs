@@ -6,6 +6,7 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
+use super::server;
 use crate::limits;
 
 /// Why a body was not read. The connection is of no further use.
@@ -46,7 +47,7 @@ pub async fn read(headers: &HeaderMap, body: Incoming) -> Result<Bytes, BodyErro
         return Err(BodyError::TooLarge);
     }
     let limited = Limited::new(body, limits::HTTP_BODY_BYTES).collect();
-    match tokio::time::timeout(limits::HTTP_BODY, limited).await {
+    match server::body(tokio::time::timeout(limits::HTTP_BODY, limited)).await {
         Err(_) => Err(BodyError::TooSlow),
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {

@@ -207,7 +207,12 @@ impl Starter {
         command.stdout(Stdio::null()).stderr(Stdio::from(log));
         // It outlives this process, which is its whole point.
         command.kill_on_drop(false).current_dir("/");
-        self.process = Some(command.spawn()?);
+        let process = command.spawn()?;
+        if let Some(pid) = process.id() {
+            // Before it can be asked for a task.
+            crate::descriptors::restore(pid);
+        }
+        self.process = Some(process);
         Ok(())
     }
 }
