@@ -30,7 +30,7 @@ impl Facts {
             ("authenticate_agents", no()),
             ("authenticate_frameworks", no()),
             ("authenticate_http_frameworks", no()),
-            ("cluster", config.cluster.to_string()),
+            ("cluster", config.cluster.as_str().to_owned()),
         ]);
         let mut agent_flags = common(config, &config.agent_http);
         let is_root = rustix::process::getuid().is_root();
@@ -43,7 +43,7 @@ impl Facts {
         master_flags.sort_unstable();
         agent_flags.sort_unstable();
         Facts {
-            cluster: config.cluster.to_string(),
+            cluster: config.cluster.as_str().to_owned(),
             master_flags,
             agent_flags,
             data: config.data.clone(),
