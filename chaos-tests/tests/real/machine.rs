@@ -40,6 +40,12 @@ pub fn free_api_port(nodes: u8) -> u16 {
     found.expect("a free port exists")
 }
 
+/// A free port of the loopback address, for another program than ours.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    listener.local_addr().expect("a listener has a port").port()
+}
+
 fn is_free(address: Ipv4Addr, api: u16) -> bool {
     let gossip = api + TO_GOSSIP;
     let streams = [api, api + 1, gossip, gossip + 1];

@@ -23,3 +23,4 @@ mod follower_killed;
 mod leader_killed;
 mod master_wiped;
 mod metrics;
+mod prometheus;

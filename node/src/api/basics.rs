@@ -1,6 +1,9 @@
-//! The endpoints of every node: page, health, metrics, members, version.
+//! The endpoints of every node: pages, health, metrics, members, version.
 
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use shoal_api::member::{Member, MemberStatus};
@@ -10,18 +13,45 @@ use shoal_mesos::listing::Build;
 
 use super::Api;
 use super::reply::{self, Reply};
-use super::route::query;
+use super::route::{Page, query};
 use crate::limits;
-use crate::metrics::{Form, registry, render};
+use crate::metrics::{Cluster, Form, registry, render};
 
 pub use shoal_mesos::master::MESOS_VERSION;
 
-/// The page for people.
-pub fn page() -> Reply {
-    match shoal_dashboards::page("index.html") {
-        Some(page) => reply::whole(StatusCode::OK, "text/html; charset=utf-8", page),
-        None => reply::empty(StatusCode::NOT_FOUND),
+/// What a browser may do for our pages: load what this node serves, ask this node, nothing else.
+const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+                              connect-src 'self'; img-src data:; base-uri 'none'; \
+                              form-action 'none'; frame-ancestors 'none'";
+
+/// A page for people, or a part of one.
+pub fn page(page: Page) -> Reply {
+    let (kind, body) = match page {
+        Page::Start => ("text/html; charset=utf-8", embedded("index.html")),
+        Page::Script => ("text/javascript; charset=utf-8", embedded("page.js")),
+        Page::Style => ("text/css; charset=utf-8", embedded("page.css")),
+        Page::Runbooks => {
+            let groups = shoal_dashboards::alerts::all();
+            let page = shoal_dashboards::runbooks::html(&groups);
+            ("text/html; charset=utf-8", page.into())
+        }
+    };
+    let mut reply = reply::whole(StatusCode::OK, kind, body);
+    let headers = reply.headers_mut();
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, CONTENT_POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CACHE_CONTROL, "no-cache"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
     }
+    reply
+}
+
+fn embedded(path: &str) -> bytes::Bytes {
+    let page = shoal_dashboards::page(path);
+    bytes::Bytes::from_static(page.expect("the parts of the page are built in"))
 }
 
 /// Whether the node works: it does if it answers.
@@ -61,7 +91,8 @@ async fn show_cluster(api: &Api) {
     let answered = tokio::time::timeout(limits::SCRAPE, asked).await;
     if let Ok(Answer::State(view)) = answered {
         let (masters, members) = (api.board.masters(), api.board.members());
-        api.cluster.show(&view, &masters, &members);
+        let cluster = api.cluster.get_or_init(Cluster::handles);
+        cluster.show(&view, &masters, &members);
     }
 }
 

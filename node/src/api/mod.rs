@@ -47,7 +47,7 @@ pub struct Api {
     /// Room for listings that are being written or sent.
     listings: Arc<Semaphore>,
     counters: counters::Counters,
-    cluster: Cluster,
+    cluster: OnceLock<Cluster>,
 }
 
 impl Api {
@@ -60,7 +60,7 @@ impl Api {
             facts,
             listings: Arc::new(Semaphore::new(limits::LISTINGS)),
             counters: counters::Counters::new(),
-            cluster: Cluster::handles(),
+            cluster: OnceLock::new(),
         }
     }
 }
@@ -102,10 +102,10 @@ async fn answer(
     match endpoint {
         Endpoint::Health => basics::health(),
         Endpoint::Version => basics::version(),
-        Endpoint::Page | Endpoint::Metrics | Endpoint::Members | Endpoint::Leader if !read => {
+        Endpoint::Page(_) | Endpoint::Metrics | Endpoint::Members | Endpoint::Leader if !read => {
             reply::method_not_allowed("GET")
         }
-        Endpoint::Page => basics::page(),
+        Endpoint::Page(page) => basics::page(page),
         Endpoint::Metrics => basics::metrics(api, request.headers()).await,
         Endpoint::Members => basics::members(api, request.uri().query()),
         Endpoint::Scheduler => match master {
@@ -142,7 +142,7 @@ async fn answer(
 /// What a request wants to do to what, as far as its path says.
 fn asked(endpoint: &Endpoint) -> (Action, Object) {
     let action = match endpoint {
-        Endpoint::Page
+        Endpoint::Page(_)
         | Endpoint::Health
         | Endpoint::Metrics
         | Endpoint::Members

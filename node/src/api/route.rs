@@ -16,8 +16,8 @@ pub enum Door {
 /// What answers a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// The page for people.
-    Page,
+    /// A page for people, or a part of one.
+    Page(Page),
     /// Whether the node works.
     Health,
     /// The metrics.
@@ -59,6 +59,19 @@ pub enum Listing {
     Tasks,
     /// Roles.
     Roles,
+}
+
+/// What people look at in a browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// The state of the cluster.
+    Start,
+    /// The script of [`Page::Start`].
+    Script,
+    /// The style of all pages.
+    Style,
+    /// What to do about each alert.
+    Runbooks,
 }
 
 /// What answers a request to our own API, on a master.
@@ -118,7 +131,7 @@ impl Endpoint {
     /// Its label in the metrics.
     pub fn label(&self) -> &'static str {
         match self {
-            Endpoint::Page => "page",
+            Endpoint::Page(_) => "page",
             Endpoint::Health => "health",
             Endpoint::Metrics => "metrics",
             Endpoint::Version => "version",
@@ -207,7 +220,10 @@ pub fn route(door: Door, path: &str) -> Option<Endpoint> {
 /// Routes of every node, on both doors.
 fn exact(path: &str) -> Option<Endpoint> {
     match path {
-        "/" => Some(Endpoint::Page),
+        "/" => Some(Endpoint::Page(Page::Start)),
+        "/page.js" => Some(Endpoint::Page(Page::Script)),
+        "/page.css" => Some(Endpoint::Page(Page::Style)),
+        "/runbooks" => Some(Endpoint::Page(Page::Runbooks)),
         "/health" => Some(Endpoint::Health),
         "/metrics" => Some(Endpoint::Metrics),
         "/shoal/v1/members" => Some(Endpoint::Members),
@@ -362,7 +378,7 @@ mod tests {
     #[test]
     fn every_label_is_listed() {
         let all = [
-            Endpoint::Page,
+            Endpoint::Page(Page::Start),
             Endpoint::Ours(Ours::Task(String::new())),
             Endpoint::Ours(Ours::RunKill(String::new())),
             Endpoint::Ours(Ours::QuorumRemove),

@@ -90,6 +90,8 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Write dashboards for Grafana, alert rules for Prometheus, and what to do about each alert.
+    Dashboards(DashboardsFlags),
     /// Measure.
     Bench {
         /// What to measure.
@@ -130,6 +132,17 @@ pub struct KeeperFlags {
     /// End, with all tasks, as soon as standard input is closed.
     #[arg(long)]
     pub lifeline: bool,
+}
+
+/// `shoal dashboards`.
+#[derive(Args, Clone, Debug)]
+pub struct DashboardsFlags {
+    /// The folder to write into; it is made, and files of an earlier version are replaced.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Where the alerts link to; the page is served by every node.
+    #[arg(long, value_name = "URL", default_value = shoal_dashboards::RUNBOOKS)]
+    pub runbooks: String,
 }
 
 /// `shoal members`.

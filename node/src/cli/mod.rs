@@ -3,6 +3,7 @@
 
 pub(crate) mod client;
 mod config;
+mod dashboards;
 mod exit;
 pub mod flags;
 mod list;
@@ -47,6 +48,7 @@ fn execute(flags: Flags) -> Result<ExitCode, Failure> {
         }
         Command::Keeper(flags) => return keeper(flags),
         Command::Config { command } => return config::run(form, command),
+        Command::Dashboards(flags) => dashboards::write(flags),
         Command::Members(flags) => list::members(&client()?, form, flags),
         Command::Leader => list::leader(&client()?, form),
         Command::Ps(flags) => list::ps(&client()?, form, flags),

@@ -69,7 +69,7 @@ impl Shares {
 }
 
 impl Cluster {
-    /// Looks every handle up once.
+    /// Looks every handle up once; only a master does, so that other nodes do not show an empty ledger.
     pub fn handles() -> Cluster {
         Cluster {
             leader_known: gauge(&catalogue::RAFT_LEADER_KNOWN, &[]),
