@@ -1,10 +1,12 @@
 //! Every identity, index and epoch, each its own type.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use thiserror::Error;
 
 use crate::limits;
@@ -212,8 +214,8 @@ assigned!(/// An offer: `<origin>-O<n>`.
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $check:path) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub struct $name(Arc<str>);
+        #[derive(Clone, Serialize, Deserialize)]
+        pub struct $name(SmolStr);
 
         impl $name {
             /// Takes the text if it is well formed.
@@ -222,24 +224,57 @@ macro_rules! text {
             /// [`IdError`] says what is wrong with it.
             pub fn new(text: &str) -> Result<$name, IdError> {
                 $check($kind, text)?;
-                Ok($name(Arc::from(text)))
+                Ok($name(SmolStr::new(text)))
             }
 
             /// The text itself.
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_str()
+            }
+        }
+
+        // Ids are compared far more often than made, and most comparisons that end in "equal" are of
+        // clones: those share their text, and need not look at it.
+        impl PartialEq for $name {
+            fn eq(&self, other: &$name) -> bool {
+                let (own, other) = (self.as_str(), other.as_str());
+                std::ptr::eq(own, other) || own == other
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.as_str().hash(state);
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &$name) -> Ordering {
+                let (own, other) = (self.as_str(), other.as_str());
+                if std::ptr::eq(own, other) {
+                    return Ordering::Equal;
+                }
+                own.cmp(other)
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &$name) -> Option<Ordering> {
+                Some(self.cmp(other))
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($name), "({:?})"), &*self.0)
+                write!(f, concat!(stringify!($name), "({:?})"), self.as_str())
             }
         }
 
@@ -337,7 +372,7 @@ text!(/// A node's name: a label, held by one living node at a time.
 impl Role {
     /// The role of whoever names none.
     pub fn any() -> Role {
-        Role(Arc::from("*"))
+        Role(SmolStr::new_static("*"))
     }
 }
 

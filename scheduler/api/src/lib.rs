@@ -36,6 +36,7 @@ pub mod resource;
 pub mod run;
 pub mod session;
 pub mod task;
+pub mod text;
 pub mod time;
 
 pub use agent::{AgentInfo, Attribute, AttributeValue, HostPort};

@@ -62,6 +62,7 @@ pub enum Value {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Resource {
     /// `cpus`, `mem` (MB), `disk` (MB), `gpus`, `ports`, or any other word.
+    #[serde(deserialize_with = "crate::text::resource")]
     pub name: Arc<str>,
     /// How much of it.
     pub value: Value,

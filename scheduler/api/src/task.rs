@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// `sh -c VALUE`.
-    Shell(Arc<str>),
+    Shell(#[serde(deserialize_with = "crate::text::shared")] Arc<str>),
     /// The program itself; `arguments[0]` is what it sees as its own name.
     Exec {
         /// A path, or a word looked up in PATH.
@@ -31,6 +31,7 @@ pub struct TaskSpec {
     /// The framework's id for it.
     pub id: TaskId,
     /// For people.
+    #[serde(deserialize_with = "crate::text::shared")]
     pub name: Arc<str>,
     /// Never empty.
     pub resources: Resources,

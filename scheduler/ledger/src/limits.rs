@@ -8,7 +8,10 @@ pub const COMMAND_BODY_BYTES: usize = 32 * 1024 * 1024;
 pub const ENTRY_BYTES: usize = 64 * 1024 * 1024;
 /// Rows in one chunk of a table: what one copy on write copies at most. Ours: small enough that a
 /// write into a shared table stays in microseconds, large enough that an image is few pointers.
-pub const ROWS_PER_CHUNK: usize = 32;
+pub const ROWS_PER_CHUNK: usize = 16;
+/// Chunks in one branch of a table: what one copy on write copies pointers to at most. Ours: a table
+/// of a million rows has some hundreds of branches.
+pub const CHUNKS_PER_BRANCH: usize = 128;
 /// Outcomes kept for one sender; a request beyond is refused until older ones are evicted. Ours:
 /// more than a master keeps in flight.
 pub const OUTCOMES_PER_SENDER: usize = 65_536;
@@ -25,4 +28,4 @@ pub const SNAPSHOT_ROW_BYTES: usize = 32 * 1024 * 1024;
 const _: () = assert!(COMMAND_BODY_BYTES < ENTRY_BYTES);
 const _: () = assert!(OUTCOME_BYTES < SNAPSHOT_ROW_BYTES);
 const _: () = assert!(SNAPSHOT_CHUNK_BYTES < SNAPSHOT_ROW_BYTES);
-const _: () = assert!(ROWS_PER_CHUNK >= 4);
+const _: () = assert!(ROWS_PER_CHUNK >= 4 && CHUNKS_PER_BRANCH >= 4);

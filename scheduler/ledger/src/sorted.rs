@@ -7,40 +7,63 @@ use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-use crate::limits::ROWS_PER_CHUNK;
+use crate::limits::{CHUNKS_PER_BRANCH, ROWS_PER_CHUNK};
 
 /// A sorted map whose clones share all chunks; a write copies the one chunk it touches.
 ///
 /// Used as it is for what can be derived from tables (indices, sums): not hashed, not in
-/// snapshots, rebuilt at restore. `clone` copies one pointer; the first write after it copies the
-/// list of chunks, every later one only the chunk.
+/// snapshots, rebuilt at restore. A tree of three levels: branches of chunks of rows. `clone`
+/// copies one pointer; the first write after it copies the list of branches, and each later one
+/// the branch and the chunk that it touches, unless they were copied before.
 ///
 /// # Invariants
 /// - keys strictly ascend within and across chunks;
-/// - no chunk is empty or larger than [`ROWS_PER_CHUNK`]; `first` is the key of its first row.
+/// - no branch and no chunk is empty, none is larger than [`CHUNKS_PER_BRANCH`] and
+///   [`ROWS_PER_CHUNK`]; `first` is the key of the first row below it.
 pub struct Sorted<K, V> {
-    chunks: Arc<Vec<Chunk<K, V>>>,
+    branches: Arc<Vec<Branch<K, V>>>,
     len: usize,
 }
 
-struct Chunk<K, V> {
+/// A part of the map: what is below it, and where that begins.
+struct Part<K, T> {
     first: K,
-    rows: Arc<Vec<(K, V)>>,
+    below: Arc<Vec<T>>,
 }
 
-impl<K: Clone, V> Clone for Chunk<K, V> {
-    fn clone(&self) -> Chunk<K, V> {
-        Chunk {
-            first: self.first.clone(),
-            rows: Arc::clone(&self.rows),
+type Chunk<K, V> = Part<K, (K, V)>;
+type Branch<K, V> = Part<K, Chunk<K, V>>;
+
+impl<K: Clone, T> Part<K, T> {
+    fn new(first: K, below: Vec<T>) -> Part<K, T> {
+        Part {
+            first,
+            below: Arc::new(below),
         }
     }
+}
+
+impl<K: Clone, T> Clone for Part<K, T> {
+    fn clone(&self) -> Part<K, T> {
+        Part {
+            first: self.first.clone(),
+            below: Arc::clone(&self.below),
+        }
+    }
+}
+
+/// Where a row is, or where it would be.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    branch: usize,
+    chunk: usize,
+    row: usize,
 }
 
 impl<K, V> Clone for Sorted<K, V> {
     fn clone(&self) -> Sorted<K, V> {
         Sorted {
-            chunks: Arc::clone(&self.chunks),
+            branches: Arc::clone(&self.branches),
             len: self.len,
         }
     }
@@ -49,7 +72,7 @@ impl<K, V> Clone for Sorted<K, V> {
 impl<K, V> Default for Sorted<K, V> {
     fn default() -> Sorted<K, V> {
         Sorted {
-            chunks: Arc::new(Vec::new()),
+            branches: Arc::new(Vec::new()),
             len: 0,
         }
     }
@@ -73,10 +96,25 @@ impl<K, V> Sorted<K, V> {
 
     /// All rows in order.
     pub fn iter(&self) -> Rows<'_, K, V> {
-        Rows {
-            chunks: &self.chunks,
+        let start = Place {
+            branch: 0,
             chunk: 0,
             row: 0,
+        };
+        self.rows_from(start)
+    }
+
+    fn rows_from(&self, place: Place) -> Rows<'_, K, V> {
+        let (mut branches, mut chunks, mut rows) = ([].iter(), [].iter(), [].iter());
+        if let Some(branch) = self.branches.get(place.branch) {
+            branches = self.branches[place.branch + 1..].iter();
+            chunks = branch.below[place.chunk + 1..].iter();
+            rows = branch.below[place.chunk].below[place.row..].iter();
+        }
+        Rows {
+            branches,
+            chunks,
+            rows,
         }
     }
 
@@ -87,7 +125,7 @@ impl<K, V> Sorted<K, V> {
 
     /// The row of the highest key.
     pub fn last(&self) -> Option<(&K, &V)> {
-        let (key, value) = self.chunks.last()?.rows.last()?;
+        let (key, value) = self.branches.last()?.below.last()?.below.last()?;
         Some((key, value))
     }
 }
@@ -95,155 +133,192 @@ impl<K, V> Sorted<K, V> {
 impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
     /// The value of a key.
     pub fn get(&self, key: &K) -> Option<&V> {
-        let chunk = self.chunk_of(key)?;
-        let rows = &self.chunks[chunk].rows;
-        let row = find(rows, key).ok()?;
-        Some(&rows[row].1)
+        let (place, found) = self.find(key);
+        found.then(|| &self.branches[place.branch].below[place.chunk].below[place.row].1)
     }
 
     /// Whether there is such a key.
     pub fn contains(&self, key: &K) -> bool {
-        self.get(key).is_some()
+        self.find(key).1
     }
 
     /// Sets the value of a key; the one it had before comes back.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        let chunks = Arc::make_mut(&mut self.chunks);
-        let Some(at) = chunk_of(chunks, &key).or_else(|| (!chunks.is_empty()).then_some(0)) else {
-            chunks.push(Chunk {
-                first: key.clone(),
-                rows: Arc::new(vec![(key, value)]),
-            });
+        if self.branches.is_empty() {
+            let chunk = Chunk::new(key.clone(), vec![(key.clone(), value)]);
+            self.branches = Arc::new(vec![Branch::new(key, vec![chunk])]);
             self.len = 1;
             return None;
-        };
-        let last = at + 1 == chunks.len();
-        let chunk = &mut chunks[at];
-        match find(&chunk.rows, &key) {
-            Ok(row) => {
-                let rows = Arc::make_mut(&mut chunk.rows);
-                return Some(std::mem::replace(&mut rows[row].1, value));
-            }
-            // Ascending keys fill chunks to the brim: a new one begins, nothing is split.
-            Err(row) if last && row == chunk.rows.len() && row == ROWS_PER_CHUNK => {
-                chunks.push(Chunk {
-                    first: key.clone(),
-                    rows: Arc::new(vec![(key, value)]),
-                });
-            }
-            Err(row) => {
-                if row == 0 {
-                    chunk.first = key.clone();
-                }
-                let rows = Arc::make_mut(&mut chunk.rows);
-                rows.insert(row, (key, value));
-                if rows.len() > ROWS_PER_CHUNK {
-                    let upper = rows.split_off(rows.len() / 2);
-                    let first = upper[0].0.clone();
-                    let rows = Arc::new(upper);
-                    chunks.insert(at + 1, Chunk { first, rows });
-                }
-            }
+        }
+        let (place, found) = self.find(&key);
+        let branches = Arc::make_mut(&mut self.branches);
+        let branch = &mut branches[place.branch];
+        let chunks = Arc::make_mut(&mut branch.below);
+        let last = place.chunk + 1 == chunks.len();
+        let chunk = &mut chunks[place.chunk];
+        if found {
+            let rows = Arc::make_mut(&mut chunk.below);
+            return Some(std::mem::replace(&mut rows[place.row].1, value));
         }
         self.len += 1;
+        if place.row == 0 {
+            chunk.first = key.clone();
+            if place.chunk == 0 {
+                branch.first = key.clone();
+            }
+        }
+        if chunk.below.len() < ROWS_PER_CHUNK {
+            Arc::make_mut(&mut chunk.below).insert(place.row, (key, value));
+            return None;
+        }
+        // Rows never grow beyond the bound, so their memory does not either. Ascending keys fill
+        // chunks to the brim: a new one begins, nothing is split.
+        let mut upper = Vec::with_capacity(ROWS_PER_CHUNK);
+        if place.row == ROWS_PER_CHUNK && last {
+            upper.push((key, value));
+        } else {
+            let rows = Arc::make_mut(&mut chunk.below);
+            upper.extend(rows.drain(ROWS_PER_CHUNK / 2..));
+            match place.row.checked_sub(rows.len()) {
+                Some(row) if row > 0 => upper.insert(row, (key, value)),
+                Some(_) | None => rows.insert(place.row, (key, value)),
+            }
+        }
+        chunks.insert(place.chunk + 1, Chunk::new(upper[0].0.clone(), upper));
+        if chunks.len() > CHUNKS_PER_BRANCH {
+            split_branch(branches, place.branch);
+        }
         None
     }
 
     /// The value of a key, to be changed in place.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let at = self.chunk_of(key)?;
-        let row = find(&self.chunks[at].rows, key).ok()?;
-        let chunk = &mut Arc::make_mut(&mut self.chunks)[at];
-        Some(&mut Arc::make_mut(&mut chunk.rows)[row].1)
+        let (place, found) = self.find(key);
+        if !found {
+            return None;
+        }
+        let branch = &mut Arc::make_mut(&mut self.branches)[place.branch];
+        let chunk = &mut Arc::make_mut(&mut branch.below)[place.chunk];
+        Some(&mut Arc::make_mut(&mut chunk.below)[place.row].1)
     }
 
     /// Takes a row out.
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        let at = self.chunk_of(key)?;
-        let row = find(&self.chunks[at].rows, key).ok()?;
-        let chunks = Arc::make_mut(&mut self.chunks);
+        let (place, found) = self.find(key);
+        if !found {
+            return None;
+        }
         self.len -= 1;
-        if chunks[at].rows.len() == 1 {
-            let chunk = chunks.remove(at);
-            let rows = Arc::try_unwrap(chunk.rows).unwrap_or_else(|shared| (*shared).clone());
-            return rows.into_iter().next().map(|(_, value)| value);
+        let branches = Arc::make_mut(&mut self.branches);
+        let chunks = Arc::make_mut(&mut branches[place.branch].below);
+        let rows = Arc::make_mut(&mut chunks[place.chunk].below);
+        let (_, value) = rows.remove(place.row);
+        match rows.first() {
+            None => {
+                chunks.remove(place.chunk);
+            }
+            Some((first, _)) => {
+                if place.row == 0 {
+                    chunks[place.chunk].first = first.clone();
+                }
+                merge_small(chunks, place.chunk, ROWS_PER_CHUNK);
+            }
         }
-        let rows = Arc::make_mut(&mut chunks[at].rows);
-        let (_, value) = rows.remove(row);
-        if row == 0 {
-            chunks[at].first = chunks[at].rows[0].0.clone();
+        match chunks.first() {
+            None => {
+                branches.remove(place.branch);
+            }
+            Some(chunk) => {
+                if place.chunk == 0 {
+                    branches[place.branch].first = chunk.first.clone();
+                }
+                merge_small(branches, place.branch, CHUNKS_PER_BRANCH);
+            }
         }
-        merge_small(chunks, at);
         Some(value)
     }
 
     /// The rows whose keys are in the range, in order.
     pub fn range<'a, R: RangeBounds<K>>(&'a self, range: R) -> Range<'a, K, V, R> {
-        let (chunk, row) = match range.start_bound() {
-            Bound::Unbounded => (0, 0),
-            Bound::Included(key) => self.position(key, |found| found),
-            Bound::Excluded(key) => self.position(key, |found| found + 1),
+        let rows = match range.start_bound() {
+            Bound::Unbounded => self.iter(),
+            Bound::Included(key) => self.rows_from(self.find(key).0),
+            Bound::Excluded(key) => {
+                let (mut place, found) = self.find(key);
+                place.row += usize::from(found);
+                self.rows_from(place)
+            }
         };
         Range {
-            rows: Rows {
-                chunks: &self.chunks,
-                chunk,
-                row,
-            },
+            rows,
             range,
+            ended: false,
         }
     }
 
-    fn chunk_of(&self, key: &K) -> Option<usize> {
-        chunk_of(&self.chunks, key)
-    }
-
-    fn position(&self, key: &K, found: impl Fn(usize) -> usize) -> (usize, usize) {
-        let Some(chunk) = self.chunk_of(key) else {
-            return (0, 0);
+    /// Where the key is, or where it would be inserted: in the only chunk that can hold it.
+    fn find(&self, key: &K) -> (Place, bool) {
+        let mut place = Place {
+            branch: part_of(&self.branches, key),
+            chunk: 0,
+            row: 0,
         };
-        match find(&self.chunks[chunk].rows, key) {
-            Ok(row) => (chunk, found(row)),
-            Err(row) => (chunk, row),
-        }
+        let Some(branch) = self.branches.get(place.branch) else {
+            return (place, false);
+        };
+        place.chunk = part_of(&branch.below, key);
+        let rows = &branch.below[place.chunk].below;
+        let found = rows.binary_search_by(|row| row.0.cmp(key));
+        place.row = found.unwrap_or_else(|row| row);
+        (place, found.is_ok())
     }
 }
 
-/// The only chunk that can hold the key: the last one that does not begin after it.
-fn chunk_of<K: Ord, V>(chunks: &[Chunk<K, V>], key: &K) -> Option<usize> {
-    chunks
-        .partition_point(|chunk| chunk.first <= *key)
-        .checked_sub(1)
+/// The last part that does not begin after the key, else the first.
+fn part_of<K: Ord, T>(parts: &[Part<K, T>], key: &K) -> usize {
+    parts
+        .partition_point(|part| part.first.cmp(key) != Ordering::Greater)
+        .saturating_sub(1)
 }
 
-fn find<K: Ord, V>(rows: &[(K, V)], key: &K) -> Result<usize, usize> {
-    rows.binary_search_by(|row| row.0.cmp(key))
+/// Splits a branch that has grown too large; the last one is left full, for ascending keys.
+fn split_branch<K: Clone, V>(branches: &mut Vec<Branch<K, V>>, at: usize) {
+    let last = at + 1 == branches.len();
+    let chunks = Arc::get_mut(&mut branches[at].below).expect("it was just written to");
+    let half = if last {
+        CHUNKS_PER_BRANCH
+    } else {
+        chunks.len() / 2
+    };
+    let upper = chunks.split_off(half);
+    let first = upper[0].first.clone();
+    branches.insert(at + 1, Branch::new(first, upper));
 }
 
-/// Joins a chunk with its right or left neighbour when both are mostly empty.
-fn merge_small<K: Clone, V: Clone>(chunks: &mut Vec<Chunk<K, V>>, at: usize) {
-    let small = ROWS_PER_CHUNK / 4;
-    if chunks[at].rows.len() > small {
+/// Joins a part with its right or left neighbour when both are mostly empty.
+fn merge_small<K: Clone, T: Clone>(parts: &mut Vec<Part<K, T>>, at: usize, bound: usize) {
+    let small = bound / 4;
+    if parts[at].below.len() > small {
         return;
     }
-    let left = if at + 1 < chunks.len() && chunks[at + 1].rows.len() <= small {
+    let left = if at + 1 < parts.len() && parts[at + 1].below.len() <= small {
         at
-    } else if at > 0 && chunks[at - 1].rows.len() <= small {
+    } else if at > 0 && parts[at - 1].below.len() <= small {
         at - 1
     } else {
         return;
     };
-    let right = chunks.remove(left + 1);
-    let more = Arc::try_unwrap(right.rows).unwrap_or_else(|shared| (*shared).clone());
-    Arc::make_mut(&mut chunks[left].rows).extend(more);
+    let right = parts.remove(left + 1);
+    let more = Arc::try_unwrap(right.below).unwrap_or_else(|shared| (*shared).clone());
+    Arc::make_mut(&mut parts[left].below).extend(more);
 }
 
 /// All rows of a [`Sorted`] from some position on.
 #[derive(Debug)]
 pub struct Rows<'a, K, V> {
-    chunks: &'a [Chunk<K, V>],
-    chunk: usize,
-    row: usize,
+    branches: std::slice::Iter<'a, Branch<K, V>>,
+    chunks: std::slice::Iter<'a, Chunk<K, V>>,
+    rows: std::slice::Iter<'a, (K, V)>,
 }
 
 impl<'a, K, V> Iterator for Rows<'a, K, V> {
@@ -251,13 +326,14 @@ impl<'a, K, V> Iterator for Rows<'a, K, V> {
 
     fn next(&mut self) -> Option<(&'a K, &'a V)> {
         loop {
-            let chunk = self.chunks.get(self.chunk)?;
-            if let Some((key, value)) = chunk.rows.get(self.row) {
-                self.row += 1;
+            if let Some((key, value)) = self.rows.next() {
                 return Some((key, value));
             }
-            self.chunk += 1;
-            self.row = 0;
+            if let Some(chunk) = self.chunks.next() {
+                self.rows = chunk.below.iter();
+            } else {
+                self.chunks = self.branches.next()?.below.iter();
+            }
         }
     }
 }
@@ -267,12 +343,16 @@ impl<'a, K, V> Iterator for Rows<'a, K, V> {
 pub struct Range<'a, K, V, R> {
     rows: Rows<'a, K, V>,
     range: R,
+    ended: bool,
 }
 
 impl<'a, K: Ord, V, R: RangeBounds<K>> Iterator for Range<'a, K, V, R> {
     type Item = (&'a K, &'a V);
 
     fn next(&mut self) -> Option<(&'a K, &'a V)> {
+        if self.ended {
+            return None;
+        }
         let (key, value) = self.rows.next()?;
         let inside = match self.range.end_bound() {
             Bound::Unbounded => true,
@@ -280,16 +360,16 @@ impl<'a, K: Ord, V, R: RangeBounds<K>> Iterator for Range<'a, K, V, R> {
             Bound::Excluded(end) => key.cmp(end) == Ordering::Less,
         };
         if !inside {
-            self.rows.chunk = usize::MAX;
+            self.ended = true;
             return None;
         }
         Some((key, value))
     }
 }
 
-impl<K, V> fmt::Debug for Chunk<K, V> {
+impl<K, T> fmt::Debug for Part<K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Chunk({} rows)", self.rows.len())
+        write!(f, "Part({} below)", self.below.len())
     }
 }
 
@@ -328,9 +408,13 @@ mod tests {
     fn check(sorted: &Sorted<u64, u64>, model: &BTreeMap<u64, u64>) {
         assert!(sorted.iter().eq(model.iter()));
         assert_eq!(sorted.len(), model.len());
-        for chunk in sorted.chunks.iter() {
-            assert!(!chunk.rows.is_empty() && chunk.rows.len() <= ROWS_PER_CHUNK);
-            assert_eq!(chunk.first, chunk.rows[0].0);
+        for branch in sorted.branches.iter() {
+            assert!(!branch.below.is_empty() && branch.below.len() <= CHUNKS_PER_BRANCH);
+            assert_eq!(branch.first, branch.below[0].first);
+            for chunk in branch.below.iter() {
+                assert!(!chunk.below.is_empty() && chunk.below.len() <= ROWS_PER_CHUNK);
+                assert_eq!(chunk.first, chunk.below[0].0);
+            }
         }
     }
 
@@ -370,11 +454,47 @@ mod tests {
         }
     }
 
+    fn chunks(sorted: &Sorted<u64, u64>) -> Vec<&Chunk<u64, u64>> {
+        let branches = sorted.branches.iter();
+        branches.flat_map(|branch| branch.below.iter()).collect()
+    }
+
     #[test]
-    fn ascending_keys_fill_chunks() {
-        let sorted: Sorted<u64, u64> = (0..1_000).map(|key| (key, key)).collect();
-        assert_eq!(sorted.chunks.len(), 1_000_usize.div_ceil(ROWS_PER_CHUNK));
-        assert_eq!(sorted.last(), Some((&999, &999)));
+    fn branches_split_and_join() {
+        let mut dice = Dice::new(1);
+        let (mut sorted, mut model) = (Sorted::new(), BTreeMap::new());
+        while model.len() < 12_000 {
+            let key = dice.below(1 << 40);
+            assert_eq!(sorted.insert(key, key), model.insert(key, key));
+        }
+        check(&sorted, &model);
+        let image = (sorted.clone(), model.clone());
+        assert!(sorted.branches.len() > 2);
+        while !model.is_empty() {
+            let from = dice.below(1 << 40);
+            let ends = model.range(from..).take(7).map(|(key, _)| *key);
+            for key in ends.collect::<Vec<_>>() {
+                assert_eq!(sorted.remove(&key), model.remove(&key));
+            }
+            let last = model.keys().next_back().copied();
+            if let Some(key) = last {
+                assert_eq!(sorted.remove(&key), model.remove(&key));
+            }
+            if model.len() % 500 < 8 {
+                check(&sorted, &model);
+            }
+        }
+        assert_eq!(sorted.branches.len(), 0);
+        check(&image.0, &image.1);
+    }
+
+    #[test]
+    fn ascending_keys_fill_chunks_and_branches() {
+        let count = (2 * CHUNKS_PER_BRANCH * ROWS_PER_CHUNK) as u64 + 1;
+        let sorted: Sorted<u64, u64> = (0..count).map(|key| (key, key)).collect();
+        assert_eq!(chunks(&sorted).len(), 2 * CHUNKS_PER_BRANCH + 1);
+        assert_eq!(sorted.branches.len(), 3);
+        assert_eq!(sorted.last(), Some((&(count - 1), &(count - 1))));
     }
 
     #[test]
@@ -382,12 +502,12 @@ mod tests {
         let mut sorted: Sorted<u64, u64> = (0..320).map(|key| (key, key)).collect();
         let image = sorted.clone();
         *sorted.get_mut(&100).unwrap() = 7;
-        let shared = sorted
-            .chunks
-            .iter()
-            .zip(image.chunks.iter())
-            .filter(|(a, b)| Arc::ptr_eq(&a.rows, &b.rows))
-            .count();
-        assert_eq!(shared, sorted.chunks.len() - 1);
+        let (own, theirs) = (chunks(&sorted), chunks(&image));
+        let shared =
+            |(a, b): &(&&Chunk<u64, u64>, &&Chunk<u64, u64>)| Arc::ptr_eq(&a.below, &b.below);
+        assert_eq!(
+            own.iter().zip(&theirs).filter(shared).count(),
+            own.len() - 1
+        );
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Not hashed and not in snapshots: rebuilt at restore, compared with a rebuilt one by `check`.
 
-use shoal_api::{AgentId, FrameworkId, Instant, NodeId, OfferId, Resources, Role, TaskKey};
+use shoal_api::{
+    AgentId, FrameworkId, Instant, LaunchIndex, NodeId, OfferId, Resources, Role, TaskKey,
+};
 use shoal_ledger::Sorted;
 
 use crate::quantities::Quantities;
@@ -20,8 +22,8 @@ pub(crate) struct Derived {
     pub(crate) offers_on: Sorted<(AgentId, OfferId), ()>,
     /// Offers by framework.
     pub(crate) offers_of: Sorted<(FrameworkId, OfferId), ()>,
-    /// Tasks by agent.
-    pub(crate) tasks_on: Sorted<(AgentId, TaskKey), ()>,
+    /// Tasks by agent, in the order of their launches.
+    pub(crate) tasks_on: Sorted<(AgentId, LaunchIndex, TaskKey), ()>,
     /// Tasks with a report that is not acknowledged.
     pub(crate) waiting: Sorted<TaskKey, ()>,
     /// Frameworks without a stream, by when they are removed.
@@ -73,7 +75,8 @@ impl Derived {
 
     pub(crate) fn task_added(&mut self, key: &TaskKey, row: &TaskRow) {
         let assignment = &row.assignment;
-        self.tasks_on.insert((assignment.agent, key.clone()), ());
+        self.tasks_on
+            .insert((assignment.agent, key.launch, key.clone()), ());
         if !row.pending.is_empty() {
             self.waiting.insert(key.clone(), ());
         }
@@ -84,7 +87,8 @@ impl Derived {
 
     pub(crate) fn task_removed(&mut self, key: &TaskKey, row: &TaskRow) {
         let assignment = &row.assignment;
-        self.tasks_on.remove(&(assignment.agent, key.clone()));
+        self.tasks_on
+            .remove(&(assignment.agent, key.launch, key.clone()));
         if !row.pending.is_empty() {
             self.waiting.remove(key);
         }

@@ -32,7 +32,7 @@ impl Offers {
         let mut batches: Vec<Batch> = Vec::new();
         let mut made = 0;
         for new in plan.into_iter().take(limits::OFFERS_PER_COMMAND) {
-            let Some(info) = self.still_fits(&new) else {
+            let Some((framework, info)) = self.still_fits(&new) else {
                 continue;
             };
             if !self.reserve(new.agent, &new.resources) {
@@ -44,7 +44,7 @@ impl Offers {
                     origin: context.origin,
                     number,
                 },
-                framework: new.framework,
+                framework,
                 agent: new.agent,
                 role: new.role,
                 resources: new.resources,
@@ -71,15 +71,17 @@ impl Offers {
         })
     }
 
-    /// The agent of a planned offer, if framework and agent still want it and can give it.
-    fn still_fits(&self, new: &NewOffer) -> Option<Arc<AgentInfo>> {
+    /// Framework and agent of a planned offer, if they still want it and can give it. The id is that
+    /// of the row, so that all of a framework's rows share its text.
+    fn still_fits(&self, new: &NewOffer) -> Option<(FrameworkId, Arc<AgentInfo>)> {
         let framework = self.frameworks.get(&new.framework)?;
         let wanted = framework.stream().is_some()
             && framework.info.roles.contains(&new.role)
             && !framework.suppressed.contains(&new.role);
         let agent = self.agents.get(&new.agent)?;
         let fits = wanted && agent.is_connected() && !new.resources.is_empty();
-        fits.then(|| Arc::clone(agent.info.content()))
+        let id = framework.info.id.clone()?;
+        fits.then(|| (id, Arc::clone(agent.info.content())))
     }
 
     /// A framework gives offers back.

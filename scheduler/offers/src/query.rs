@@ -147,14 +147,15 @@ impl Offers {
             .map(|(key, row)| TaskRef { key, row })
     }
 
-    /// An agent's tasks.
+    /// An agent's tasks, in the order of their launches.
     pub fn tasks_of_agent(&self, agent: AgentId) -> impl Iterator<Item = TaskRef<'_>> {
-        let from = (agent, least_key(&least_framework()));
+        let least = LaunchIndex(0);
+        let from = (agent, least, least_key(&least_framework()));
         self.derived
             .tasks_on
             .range(from..)
-            .take_while(move |((on, _), ())| *on == agent)
-            .map(|((_, key), ())| TaskRef {
+            .take_while(move |((on, _, _), ())| *on == agent)
+            .map(|((_, _, key), ())| TaskRef {
                 key,
                 row: self.tasks.get(key).expect("indexed tasks exist"),
             })
