@@ -333,7 +333,11 @@ async fn ended(agent: &mut Option<(Executor, Stopper)>) -> Result<(), ExecutorEr
     }
 }
 
-fn mint() -> io::Result<Minted> {
+/// Fresh ids for a data directory.
+///
+/// # Errors
+/// The kernel gives no random bits.
+pub fn mint() -> io::Result<Minted> {
     let node = shoal_api::NodeId(entropy::draw()?);
     // Zero is no id, and one in so many starts would draw it.
     let raft = RaftId((entropy::draw()? as u64).max(1));

@@ -73,6 +73,23 @@ fn an_agent_of_another_cluster_is_refused() {
 }
 
 #[test]
+fn a_master_of_another_cluster_is_refused() {
+    let other = Cluster::start(3, 0).end();
+    let cluster = Cluster::start(1, 1);
+    let data = other.data.join("master2");
+    let output = intruder(&cluster, "master", &data);
+    let text = String::from_utf8_lossy(&output.stderr);
+    let theirs = "its --join leads to cluster";
+    assert!(text.contains(theirs), "it names the reason: {text}");
+    assert!(data.join("master").exists(), "its ledger is untouched");
+    assert_eq!(
+        cluster.run(&["run", "--", "echo", "unharmed"]),
+        "unharmed\n"
+    );
+    cluster.end();
+}
+
+#[test]
 fn a_directory_in_use_is_refused() {
     let cluster = Cluster::start(1, 1);
     let output = intruder(&cluster, "master,agent", &cluster.nodes()[0].data);

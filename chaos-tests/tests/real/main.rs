@@ -11,6 +11,7 @@ mod cluster;
 mod framework;
 mod http;
 mod machine;
+mod nodes;
 mod process;
 mod wait;
 
@@ -19,6 +20,7 @@ mod bad_input;
 mod command_line;
 mod data_directory;
 mod dev_ends;
+mod five_masters;
 mod follower_killed;
 mod leader_killed;
 mod master_wiped;

@@ -138,6 +138,10 @@ catalogue! {
         "Whether this master knows who leads: 1 or 0.";
     RAFT_VOTERS = Kind::Gauge, "shoal_raft_voters", ["status"],
         "Voting masters in the quorum, by whether the gossip sees them: alive or absent.";
+    RAFT_LEARNERS = Kind::Gauge, "shoal_raft_learners", [],
+        "Masters in the quorum that do not vote: spares, and newcomers that catch up.";
+    RAFT_REPLACED = Kind::Counter, "shoal_raft_voters_replaced_total", [],
+        "Voters whose place another master took while this one led.";
     RAFT_MESSAGES_DROPPED = Kind::Counter, "shoal_raft_messages_dropped_total", ["cause"],
         "Raft messages dropped: not for this master or impossible, or too many waited for the disk.";
     LEDGER_AGE = Kind::Gauge, "shoal_ledger_age_seconds", [],

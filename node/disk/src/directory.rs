@@ -30,6 +30,18 @@ pub struct Identity {
     pub cluster: Option<ClusterId>,
 }
 
+impl Identity {
+    /// Of a node that has not lived yet.
+    fn new(minted: Minted, cluster: Option<ClusterId>) -> Identity {
+        Identity {
+            node: minted.node,
+            raft: minted.raft,
+            generation: Generation(0),
+            cluster,
+        }
+    }
+}
+
 /// Fresh ids for a directory that has none.
 #[derive(Clone, Copy, Debug)]
 pub struct Minted {
@@ -52,6 +64,9 @@ pub enum DirectoryError {
         /// Why not.
         error: io::Error,
     },
+    /// Nothing of a node is there.
+    #[error("{} is not the data directory of a node: it has no identity", .0.display())]
+    NotOfANode(PathBuf),
     /// Another process has it.
     #[error("{} is used by another process; stop that, or choose another --data", .0.display())]
     Locked(PathBuf),
@@ -92,8 +107,9 @@ pub enum DirectoryError {
     },
     /// This replica stopped because its state was wrong.
     #[error(
-        "this node halted: {why}; its state in {} must not be used: move it away, and the node \
-         comes back as a new one", folder.display()
+        "this master halted: {why}; its state in {} must not be used: `shoal quorum reset {}` puts \
+         it aside, and the node comes back as a new master with the agent it had", folder.display(),
+        folder.display()
     )]
     Halted {
         /// The directory.
@@ -121,51 +137,16 @@ impl DataDirectory {
         folder: &Path,
         mint: impl FnOnce() -> io::Result<Minted>,
     ) -> Result<DataDirectory, DirectoryError> {
-        let io_error = |what| {
-            move |error| DirectoryError::Io {
-                what,
-                folder: folder.to_owned(),
-                error,
-            }
-        };
+        let io_error = |what| io_error(folder, what);
         std::fs::create_dir_all(folder).map_err(io_error("create folders"))?;
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(folder.join(LOCK))
-            .map_err(io_error("create the lock"))?;
-        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(DirectoryError::Locked(folder.to_owned()));
-            }
-            Err(error) => return Err(io_error("lock")(error.into())),
-        }
-        match std::fs::read_to_string(folder.join(HALTED)) {
-            Ok(why) => {
-                let why = why.trim().to_owned();
-                return Err(DirectoryError::Halted {
-                    folder: folder.to_owned(),
-                    why,
-                });
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(io_error("read whether the node halted")(error)),
-        }
-        let mut identity = match std::fs::read_to_string(folder.join(IDENTITY)) {
-            Ok(text) => parse(folder, &text)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        let lock = lock(folder)?;
+        refuse_halted(folder)?;
+        let mut identity = match read_identity(folder)? {
+            Some(identity) => identity,
+            None => {
                 let minted = mint().map_err(io_error("mint ids"))?;
-                let (node, raft) = (minted.node, minted.raft);
-                Identity {
-                    node,
-                    raft,
-                    generation: Generation(0),
-                    cluster: None,
-                }
+                Identity::new(minted, None)
             }
-            Err(error) => return Err(io_error("read the identity")(error)),
         };
         identity.generation = identity.generation.next();
         let directory = DataDirectory {
@@ -224,6 +205,44 @@ impl DataDirectory {
         atomic_write(&folder.join(HALTED), why.as_bytes())
     }
 
+    /// Makes the directory that of a new master: its ledger is put aside, it gets a new voter id, and
+    /// it may have halted before. The node, its cluster and its agent stay. Returns where the old
+    /// ledger is, if there was one.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] says what to do about it; running it again finishes what was begun.
+    pub fn reset_master(
+        folder: &Path,
+        mint: impl FnOnce() -> io::Result<Minted>,
+    ) -> Result<Option<PathBuf>, DirectoryError> {
+        let io_error = |what| io_error(folder, what);
+        let lock = lock_existing(folder)?;
+        let mut identity =
+            read_identity(folder)?.ok_or_else(|| DirectoryError::NotOfANode(folder.to_owned()))?;
+        let aside = (1_u32..)
+            .map(|number| folder.join(format!("{MASTER}.old-{number}")))
+            .find(|path| !path.exists())
+            .expect("there are fewer of them than numbers");
+        let master = folder.join(MASTER);
+        let moved = master.exists().then_some(aside);
+        if let Some(aside) = &moved {
+            std::fs::rename(&master, aside).map_err(io_error("put the ledger aside"))?;
+        }
+        identity.raft = mint().map_err(io_error("mint ids"))?.raft;
+        let directory = DataDirectory {
+            folder: folder.to_owned(),
+            identity,
+            _lock: lock,
+        };
+        directory.write()?;
+        match std::fs::remove_file(folder.join(HALTED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(io_error("remove what says that it halted")(error))
+            }
+            Ok(()) | Err(_) => Ok(moved),
+        }
+    }
+
     fn write(&self) -> Result<(), DirectoryError> {
         let Identity {
             node,
@@ -243,6 +262,56 @@ impl DataDirectory {
                 error,
             }
         })
+    }
+}
+
+fn io_error(folder: &Path, what: &'static str) -> impl FnOnce(io::Error) -> DirectoryError {
+    let folder = folder.to_owned();
+    move |error| DirectoryError::Io {
+        what,
+        folder,
+        error,
+    }
+}
+
+/// Locks a directory of a node that is there.
+fn lock_existing(folder: &Path) -> Result<File, DirectoryError> {
+    if !folder.join(IDENTITY).exists() {
+        return Err(DirectoryError::NotOfANode(folder.to_owned()));
+    }
+    lock(folder)
+}
+
+fn lock(folder: &Path) -> Result<File, DirectoryError> {
+    let lock = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(folder.join(LOCK))
+        .map_err(io_error(folder, "create the lock"))?;
+    match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(DirectoryError::Locked(folder.to_owned())),
+        Err(error) => Err(io_error(folder, "lock")(error.into())),
+    }
+}
+
+fn refuse_halted(folder: &Path) -> Result<(), DirectoryError> {
+    match std::fs::read_to_string(folder.join(HALTED)) {
+        Ok(why) => Err(DirectoryError::Halted {
+            folder: folder.to_owned(),
+            why: why.trim().to_owned(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io_error(folder, "read whether the node halted")(error)),
+    }
+}
+
+fn read_identity(folder: &Path) -> Result<Option<Identity>, DirectoryError> {
+    match std::fs::read_to_string(folder.join(IDENTITY)) {
+        Ok(text) => parse(folder, &text).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_error(folder, "read the identity")(error)),
     }
 }
 
@@ -364,5 +433,36 @@ mod tests {
         DataDirectory::halt(folder.path(), "state differs").unwrap();
         let error = DataDirectory::open(folder.path(), mint).unwrap_err();
         assert!(error.to_string().contains("state differs"));
+    }
+
+    #[test]
+    fn a_reset_master_is_a_new_one_on_the_same_node() {
+        let folder = tempfile::tempdir().unwrap();
+        let again = || {
+            Ok(Minted {
+                node: NodeId(70),
+                raft: RaftId(90),
+            })
+        };
+        let error = DataDirectory::reset_master(folder.path(), again).unwrap_err();
+        assert!(matches!(error, DirectoryError::NotOfANode(_)), "{error}");
+        let mut first = DataDirectory::open(folder.path(), mint).unwrap();
+        first.belong_to(ClusterId(5)).unwrap();
+        std::fs::create_dir(first.master()).unwrap();
+        let error = DataDirectory::reset_master(folder.path(), again).unwrap_err();
+        assert!(matches!(error, DirectoryError::Locked(_)), "{error}");
+        drop(first);
+        DataDirectory::halt(folder.path(), "removed").unwrap();
+        let aside = DataDirectory::reset_master(folder.path(), again).unwrap();
+        assert!(aside.unwrap().is_dir());
+        let second = DataDirectory::open(folder.path(), never).unwrap();
+        let expected = Identity {
+            node: NodeId(7),
+            raft: RaftId(90),
+            generation: Generation(2),
+            cluster: Some(ClusterId(5)),
+        };
+        assert_eq!(second.identity(), expected);
+        assert!(!second.master().exists());
     }
 }

@@ -164,7 +164,7 @@ fn asked(endpoint: &Endpoint) -> (Action, Object) {
             | Ours::Quorum => Action::Read,
             Ours::Runs => Action::CreateRun,
             Ours::RunKill(_) | Ours::TaskKill(_) => Action::Kill,
-            Ours::QuorumRemove | Ours::QuorumTransfer => Action::ChangeQuorum,
+            Ours::QuorumRemove | Ours::QuorumTransfer | Ours::QuorumPromote => Action::ChangeQuorum,
         },
     };
     (action, Object::Cluster)

@@ -101,6 +101,8 @@ pub enum Ours {
     QuorumRemove,
     /// Hand leadership over.
     QuorumTransfer,
+    /// Give a spare a vote.
+    QuorumPromote,
 }
 
 impl Endpoint {
@@ -157,7 +159,9 @@ impl Ours {
             Ours::TaskLogs(_) => "logs",
             Ours::TaskKill(_) | Ours::RunKill(_) => "kill",
             Ours::Runs | Ours::Run(_) => "runs",
-            Ours::Quorum | Ours::QuorumRemove | Ours::QuorumTransfer => "quorum",
+            Ours::Quorum | Ours::QuorumRemove | Ours::QuorumTransfer | Ours::QuorumPromote => {
+                "quorum"
+            }
         }
     }
 
@@ -168,7 +172,8 @@ impl Ours {
             | Ours::RunKill(_)
             | Ours::TaskKill(_)
             | Ours::QuorumRemove
-            | Ours::QuorumTransfer => true,
+            | Ours::QuorumTransfer
+            | Ours::QuorumPromote => true,
             Ours::Agents
             | Ours::Frameworks
             | Ours::Tasks
@@ -247,6 +252,7 @@ fn shoal(rest: &str) -> Option<Endpoint> {
         ["quorum"] => Ours::Quorum,
         ["quorum", "remove"] => Ours::QuorumRemove,
         ["quorum", "transfer"] => Ours::QuorumTransfer,
+        ["quorum", "promote"] => Ours::QuorumPromote,
         _ => return None,
     };
     Some(Endpoint::Ours(ours))

@@ -220,6 +220,17 @@ pub enum QuorumCommand {
         /// Its Raft id, or its name.
         master: String,
     },
+    /// On a stopped node: put its ledger aside and make it a new master, with the agent it had.
+    Reset {
+        /// The node's data directory.
+        #[arg(value_name = "DIR")]
+        data: PathBuf,
+    },
+    /// Give a caught-up spare a vote: one voter more.
+    Promote {
+        /// Its Raft id, or its name.
+        master: String,
+    },
     /// Hand leadership over.
     Transfer {
         /// To this Raft id or name; to any caught-up master by default.

@@ -1,10 +1,10 @@
-//! The commands that list: members, the leader, tasks, agents, frameworks, the quorum.
+//! The commands that list: members, the leader, tasks, agents, frameworks.
 
 use serde_json::Value;
 
 use super::client::{Client, encode};
 use super::exit::Failure;
-use super::flags::{MembersFlags, OutputForm, PsFlags, QuorumCommand};
+use super::flags::{MembersFlags, OutputForm, PsFlags};
 use super::output::{Column, print_json, print_list, print_text, text_at};
 
 /// A column whose cell is the text at a pointer; a list's items are joined by commas.
@@ -129,37 +129,6 @@ pub fn frameworks(client: &Client, form: OutputForm) -> Result<(), Failure> {
     ];
     let document = client.get("/shoal/v1/frameworks")?;
     print_list(form, &document, "frameworks", &columns)
-}
-
-/// `shoal quorum`.
-///
-/// # Errors
-/// What the API says.
-pub fn quorum(client: &Client, form: OutputForm, command: &QuorumCommand) -> Result<(), Failure> {
-    match command {
-        QuorumCommand::List => {
-            let columns = [
-                column!("RAFT ID", "/raft_id"),
-                column!("NAME", "/name"),
-                column!("ROLE", "/role"),
-                column!("VOTER", "/voter"),
-                column!("PEER", "/peer"),
-                column!("STATUS", "/status"),
-            ];
-            print_list(form, &client.get("/shoal/v1/quorum")?, "masters", &columns)
-        }
-        QuorumCommand::Remove { master } => {
-            let body = serde_json::json!({ "master": master });
-            let document = client.post("/shoal/v1/quorum/remove", &body)?;
-            confirm(form, &document, &format!("removed {master}\n"))
-        }
-        QuorumCommand::Transfer { master } => {
-            let body = serde_json::json!({ "master": master });
-            let document = client.post("/shoal/v1/quorum/transfer", &body)?;
-            let leader = text_at(&document, "/leader");
-            confirm(form, &document, &format!("{leader} leads\n"))
-        }
-    }
 }
 
 /// Prints what the API said, or one line for people.

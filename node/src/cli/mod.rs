@@ -9,6 +9,7 @@ pub mod flags;
 mod list;
 mod node;
 mod output;
+mod quorum;
 mod tasks;
 
 use std::process::ExitCode;
@@ -57,7 +58,7 @@ fn execute(flags: Flags) -> Result<ExitCode, Failure> {
         Command::Run(flags) => return tasks::run(&client()?, form, flags).map(ExitCode::from),
         Command::Logs(flags) => tasks::logs(&client()?, flags),
         Command::Kill(flags) => tasks::kill(&client()?, form, flags),
-        Command::Quorum { command } => list::quorum(&client()?, form, command),
+        Command::Quorum { command } => quorum::run(&flags.addr, form, command),
     }?;
     Ok(ExitCode::SUCCESS)
 }

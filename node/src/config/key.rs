@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use shoal_api::agent::HostPort;
 use shoal_api::{Name, Resources};
@@ -173,6 +174,8 @@ texts! {
         parse_host_port;
     QuorumSize: Number, "N", "1, 3 or 5 masters",
         QuorumSize::parse;
+    Seconds: Number, "SECONDS", "seconds, 1 to 31536000",
+        Seconds::parse;
     Resources: Text, "RESOURCES", "`cpus:N;mem:MB;disk:MB;ports:[BEGIN-END]`, three decimals",
         |text| Resources::parse(text).map_err(|error| error.to_string());
     Attributes: Text, "NAME:VALUE;…", "`name:value;…`, a value is a number, `[BEGIN-END]` or a word",
@@ -282,6 +285,39 @@ impl fmt::Display for QuorumSize {
     }
 }
 
+/// A time to wait, in whole seconds: 1 to a year.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seconds(pub u32);
+
+impl Seconds {
+    const MOST: u32 = 365 * 24 * 3600;
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It is no whole number, or out of range.
+    pub fn parse(text: &str) -> Result<Seconds, String> {
+        match text.parse() {
+            Ok(number) if (1..=Seconds::MOST).contains(&number) => Ok(Seconds(number)),
+            Ok(_) | Err(_) => Err(format!(
+                "'{text}' is no number of seconds from 1 to {}",
+                Seconds::MOST
+            )),
+        }
+    }
+
+    /// As a time.
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(u64::from(self.0))
+    }
+}
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 fn switch(text: &str) -> Result<bool, String> {
     match text {
         "true" | "1" => Ok(true),
@@ -336,6 +372,9 @@ mod tests {
         let bad = SocketAddr::read(&texts(&["127.0.0.1:99999"])).unwrap_err();
         assert!(bad.contains("65535"), "{bad}");
         assert!(QuorumSize::read(&texts(&["2"])).is_err());
+        for bad in ["0", "-1", "1.5", "31536001", "99999999999"] {
+            assert!(Seconds::read(&texts(&[bad])).is_err(), "{bad}");
+        }
         assert!(Vec::<NodeRole>::read(&texts(&["maste"])).is_err());
         assert!(bool::read(&texts(&["yes"])).is_err());
         assert!(bool::read(&texts(&["true", "false"])).is_err());

@@ -16,6 +16,7 @@ pub mod settings;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use shoal_api::agent::HostPort;
 use shoal_api::{Attribute, Name, Resources};
@@ -62,6 +63,8 @@ pub struct NodeConfig {
     pub agent_http: Listen,
     /// For the first start of a master.
     pub bootstrap_expect: Option<u8>,
+    /// How long a master must be dead until a spare takes its place.
+    pub replace_dead: Duration,
     /// What the agent offers.
     pub resources: Resources,
     /// What distinguishes the agent.
@@ -137,6 +140,7 @@ impl NodeConfig {
             http: listen(settings.http, settings.advertise_http),
             agent_http: listen(settings.agent_http, settings.advertise_agent_http),
             bootstrap_expect: settings.bootstrap_expect.map(|size| size.0),
+            replace_dead: settings.replace_dead.duration(),
             resources,
             attributes: attributes.map_or(&[][..], Attributes::list).to_vec(),
             cluster: settings.cluster,

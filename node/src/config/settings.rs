@@ -9,7 +9,7 @@ use shoal_api::{Name, Resources};
 use shoal_membership::Label;
 
 use super::attributes::Attributes;
-use super::key::{Key, QuorumSize, Reload, Setting, Standard};
+use super::key::{Key, QuorumSize, Reload, Seconds, Setting, Standard};
 use super::layers::Layers;
 use super::problem::Problem;
 use crate::log::{LogFilter, LogFormat};
@@ -83,6 +83,8 @@ settings! {
         "how others reach the agent's API";
     bootstrap_expect: Option<QuorumSize>, Unset("found no cluster"), Restart,
         "found a new cluster once so many masters see each other; needed once, at the first start";
+    replace_dead: Seconds, Value("600"), Restart,
+        "how long a master must be dead until a caught-up spare takes its place by itself";
     resources: Option<Resources>, Unset("what the machine has"), Restart,
         "what the agent offers";
     attributes: Option<Attributes>, Unset("none"), Restart,

@@ -27,6 +27,8 @@ pub struct Export {
     sessions: Gauge,
     streams: Gauge,
     applied: Gauge,
+    learners: Gauge,
+    voters_replaced: Counter,
 }
 
 impl Export {
@@ -53,6 +55,8 @@ impl Export {
             sessions: gauge(&catalogue::SESSIONS, &[]),
             streams: gauge(&catalogue::STREAMS, &[]),
             applied: gauge(&catalogue::LEDGER_APPLIED, &[]),
+            learners: gauge(&catalogue::RAFT_LEARNERS, &[]),
+            voters_replaced: counter(&catalogue::RAFT_REPLACED, &[]),
         }
     }
 
@@ -63,6 +67,9 @@ impl Export {
         self.entries.increment(stats.entries - last.entries);
         self.commands.increment(stats.commands - last.commands);
         self.proposed.increment(stats.proposed - last.proposed);
+        self.learners.set(stats.learners as f64);
+        self.voters_replaced
+            .increment(stats.voters_replaced - last.voters_replaced);
         // A new leader's queue counts from zero.
         let dropped = stats.commands_dropped.saturating_sub(last.commands_dropped);
         self.dropped.increment(dropped);

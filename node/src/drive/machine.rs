@@ -9,6 +9,7 @@ use shoal_api::Instant;
 use shoal_api::notice::Notice;
 use shoal_api::session::MasterMessage;
 use shoal_master::{Answer, Ask, Conn, Input, Leadership, Master, Output, Refused};
+use shoal_quorum::Membership;
 use tokio::sync::{mpsc, oneshot};
 
 use super::addresses::Addresses;
@@ -315,6 +316,9 @@ impl Machine {
     }
 
     fn status(&mut self, leadership: Leadership) {
+        if let Some(before) = self.board.leadership() {
+            tell_changes(&before.membership, &leadership.membership);
+        }
         self.counts.term.set(leadership.term.0 as f64);
         self.counts
             .leading
@@ -369,6 +373,24 @@ impl Machine {
             });
         if let Err(error) = spawned {
             self.halt(Arc::from(format!("no thread for a snapshot: {error}")));
+        }
+    }
+}
+
+/// Logs who came into the quorum, got a vote, or left it.
+fn tell_changes(before: &Membership, after: &Membership) {
+    for raft in after.members() {
+        let (voted, votes) = (before.votes(raft), after.votes(raft));
+        match before.contains(raft) {
+            false if votes => tracing::info!(%raft, "a master votes in the quorum"),
+            false => tracing::info!(%raft, "a master is in the quorum as a learner"),
+            true if votes && !voted => tracing::info!(%raft, "a learner of the quorum has a vote"),
+            true => {}
+        }
+    }
+    for raft in before.members() {
+        if !after.contains(raft) {
+            tracing::warn!(%raft, "a master is out of the quorum for ever");
         }
     }
 }

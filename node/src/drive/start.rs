@@ -73,7 +73,10 @@ pub fn start(parts: MasterParts<'_>) -> Result<Running, Failure> {
         peer: config.peer.advertise.clone(),
         pid: std::process::id(),
         seed: parts.seed,
-        tuning: Tuning::default(),
+        tuning: Tuning {
+            replace_dead: config.replace_dead,
+            ..Tuning::default()
+        },
         bugs: Bugs::default(),
     };
     let master = Master::new(config, clock::now(), recovered).map_err(|error| {
@@ -134,7 +137,11 @@ impl Running {
                 Err(Failure::new(
                     Exit::Failed,
                     format!("this master halted: {why}"),
-                    "its state must not be used: move the data folder away",
+                    format!(
+                        "its state must not be used: `shoal quorum reset {}` puts it aside, and the \
+                         node comes back as a new master with the agent it had",
+                        folder.display()
+                    ),
                 ))
             }
             Err(_) => Err(Failure::new(

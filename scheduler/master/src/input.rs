@@ -11,7 +11,7 @@ use shoal_api::{
     FrameworkId, Index, NodeId, RaftId, RunId, RunRefusal, RunSpec, StreamId, TaskId, Term,
     Timestamp,
 };
-use shoal_quorum::{Batch, Membership, Snapshot, Ticket};
+use shoal_quorum::{Batch, Membership, PeerProgress, Snapshot, Ticket};
 
 use crate::peer::PeerMessage;
 use crate::state::State;
@@ -127,6 +127,8 @@ pub enum Request {
     TransferLeadership(Option<RaftId>),
     /// Take a master out of the quorum for ever.
     RemoveMaster(RaftId),
+    /// Give a caught-up spare a vote: one voter more.
+    PromoteMaster(RaftId),
 }
 
 /// The answer to a [`Request`].
@@ -159,6 +161,12 @@ pub struct View {
     pub term: Term,
     /// The voters and learners.
     pub membership: Membership,
+    /// What the leader knows of each; empty on any other master.
+    pub progress: Vec<PeerProgress>,
+    /// Voters that no living node carries, by this master's gossip, and for how long.
+    pub missing: Vec<(RaftId, Duration)>,
+    /// How long a voter must be missing before a spare takes its place.
+    pub replace_dead: Duration,
 }
 
 /// Why a request is refused.

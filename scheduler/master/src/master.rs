@@ -97,6 +97,10 @@ pub struct Stats {
     pub sessions: u64,
     /// Framework streams held.
     pub streams: u64,
+    /// Members of the quorum that do not vote.
+    pub learners: u64,
+    /// Voters replaced by a spare or by their newer selves while this master led.
+    pub voters_replaced: u64,
 }
 
 impl Master {
@@ -244,6 +248,7 @@ impl Master {
             removal_paused: lead.is_some_and(|lead| lead.leases.is_paused()),
             sessions: self.sessions.len() as u64,
             streams: self.streams.len() as u64,
+            learners: self.status.membership.learners.len() as u64,
             ..self.stats
         }
     }
@@ -366,6 +371,9 @@ impl Master {
             LedgerMessage::ReadFile { agent, read } => self.read_file_here(from, agent, read),
             LedgerMessage::FilePiece { request, piece } => self.file_piece(request, piece),
             LedgerMessage::Hash { index, hash } => self.compare_hash(from, index, hash),
+            LedgerMessage::Removed { raft, incarnation } => {
+                self.told_removed(from, raft, incarnation);
+            }
         }
     }
 
@@ -381,6 +389,7 @@ impl Master {
         self.keep_sessions();
         self.keep_streams();
         self.announce();
+        self.watch_voters();
         self.share_hash();
         if self.stopping.is_some_and(|by| by <= self.now) {
             self.stopping = None;

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shoal_api::member::{Member, MemberEvent, MemberStatus};
-use shoal_api::{Instant, Name, NodeId, RaftId};
+use shoal_api::{Incarnation, Instant, Name, NodeId, RaftId};
 use shoal_quorum::{ChangeRefusal, MembershipChange, PeerProgress};
 
 use crate::charter::CharterCommand;
-use crate::input::{Answer, Ask, Refused};
+use crate::input::{Answer, Ask, Output, Refused};
 use crate::master::Master;
+use crate::peer::{LedgerMessage, PeerMessage};
 use crate::proposals::{Decision, Waiter};
 use crate::state::LedgerCommand;
 
@@ -31,7 +32,6 @@ pub const CLUSTER_TAG: &str = "cluster";
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) status: MemberStatus,
-    pub(crate) since: Instant,
     pub(crate) name: Option<Name>,
     pub(crate) raft: Option<RaftId>,
     pub(crate) cluster: Option<String>,
@@ -41,6 +41,9 @@ pub(crate) struct Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     by_node: BTreeMap<NodeId, Seen>,
+    /// The voters that no living node carries, and since when. Each master looks for itself, so that
+    /// the watch outlives a leader.
+    missing: BTreeMap<RaftId, Instant>,
     /// A change that an operator asked for and that has no answer yet.
     pub(crate) asked: Option<(MembershipChange, Ask)>,
     try_at: Instant,
@@ -67,16 +70,27 @@ impl Members {
             .any(|(node, seen)| seen.raft == Some(raft) && self.is_alive(*node))
     }
 
-    /// How long a node has been away, if it is.
-    fn away(&self, node: NodeId, now: Instant) -> Option<Duration> {
-        if self.is_alive(node) {
-            return None;
+    /// The label under which a voter id was seen last, alive or dead.
+    fn name_of(&self, raft: RaftId) -> Option<&Name> {
+        let mut seen = self.by_node.values();
+        seen.find(|seen| seen.raft == Some(raft))?.name.as_ref()
+    }
+
+    /// How long no living node has carried a voter's id; `None` while one does.
+    pub(crate) fn missing_for(&self, raft: RaftId, now: Instant) -> Option<Duration> {
+        self.missing.get(&raft).map(|since| now.since(*since))
+    }
+
+    /// Looks which voters a living node carries.
+    fn look_for(&mut self, voters: &[RaftId], own: RaftId, now: Instant) {
+        self.missing.retain(|raft, _| voters.contains(raft));
+        for raft in voters {
+            if *raft == own || self.carries(*raft) {
+                self.missing.remove(raft);
+            } else {
+                self.missing.entry(*raft).or_insert(now);
+            }
         }
-        Some(
-            self.by_node
-                .get(&node)
-                .map_or(Duration::ZERO, |seen| now.since(seen.since)),
-        )
     }
 }
 
@@ -94,14 +108,9 @@ impl Master {
 
     fn member_seen(&mut self, member: Member) {
         let before = self.members.status(member.id);
-        let since = match self.members.by_node.get(&member.id) {
-            Some(seen) if seen.status == member.status => seen.since,
-            Some(_) | None => self.now,
-        };
         let tag = |name: &str| member.tags.get(name).map(|value| value.to_string());
         let seen = Seen {
             status: member.status,
-            since,
             raft: tag(RAFT_TAG).and_then(|text| text.parse().ok()).map(RaftId),
             cluster: tag(CLUSTER_TAG).filter(|cluster| !cluster.is_empty()),
             name: member.name,
@@ -114,6 +123,12 @@ impl Master {
         }
     }
 
+    /// Notes which voters the gossip has lost.
+    pub(crate) fn watch_voters(&mut self) {
+        let voters = &self.status.membership.voters;
+        self.members.look_for(voters, self.config.raft, self.now);
+    }
+
     /// As leader: brings the quorum nearer to what it should be, one change at a time.
     pub(crate) fn keep_quorum(&mut self) {
         if self.members.try_at > self.now {
@@ -121,6 +136,7 @@ impl Master {
         }
         self.members.try_at = self.now + TRY_EVERY;
         self.forget_removed();
+        self.tell_removed();
         let membership = &self.status.membership;
         if membership.is_joint() {
             return;
@@ -145,6 +161,48 @@ impl Master {
         for raft in removed {
             let command = LedgerCommand::Charter(CharterCommand::MasterRemoved(raft));
             self.submit(command, Waiter::Decision(Decision::Other));
+        }
+    }
+
+    /// A living master that the quorum removed for ever is told so: its messages are refused, and
+    /// without a word it would wait for a leader for ever.
+    fn tell_removed(&mut self) {
+        let ours = self.config.cluster.to_string();
+        let incarnation = self.state.incarnation();
+        for (node, seen) in &self.members.by_node {
+            if let Some(to) = seen.raft
+                && self.status.membership.removed.contains(&to)
+                && seen.cluster.as_ref() == Some(&ours)
+                && self.members.is_alive(*node)
+            {
+                let message = LedgerMessage::Removed {
+                    raft: to,
+                    incarnation,
+                };
+                let message = PeerMessage::Ledger(message);
+                self.outputs.push_back(Output::Send { to, message });
+            }
+        }
+    }
+
+    /// Another master says that this one is out. It is believed if this one's own quorum holds the
+    /// sender, or if the sender's life of the cluster is newer: then a recovery or a restore began one
+    /// without this master, and what this one's ledger says is over.
+    pub(crate) fn told_removed(&mut self, from: RaftId, raft: RaftId, incarnation: Incarnation) {
+        let own = self.state.incarnation();
+        let trusted = self.status.membership.contains(from);
+        if raft != self.config.raft || incarnation < own || (incarnation == own && !trusted) {
+            self.stats.bad_messages += 1;
+            return;
+        }
+        if incarnation == own {
+            self.halt("it was taken out of the quorum".to_owned());
+        } else {
+            self.halt(format!(
+                "the cluster was recovered or restored without it, in life {}, and its own ledger is \
+                 of life {}",
+                incarnation.0, own.0
+            ));
         }
     }
 
@@ -180,24 +238,12 @@ impl Master {
             .iter()
             .filter(|id| caught_up(id))
         {
-            let name = self
-                .members
-                .by_node
-                .values()
-                .find(|seen| seen.raft == Some(*new))
-                .and_then(|seen| seen.name.clone());
-            let older_self = self.status.membership.voters.iter().find(|old| {
-                let row = self.state.charter.master(**old);
-                row.is_some_and(|row| Some(&row.name) == name.as_ref())
-                    && !self.members.carries(**old)
+            let name = self.members.name_of(*new);
+            let voters = &self.status.membership.voters;
+            let older_self = voters.iter().find(|old| {
+                name.is_some() && self.name_of(**old) == name && !self.members.carries(**old)
             });
-            let dead = || {
-                self.status
-                    .membership
-                    .voters
-                    .iter()
-                    .find(|old| self.is_dead(**old, progress))
-            };
+            let dead = || voters.iter().find(|old| self.is_dead(**old, progress));
             if let Some(old) = older_self.or_else(dead) {
                 return Some(MembershipChange::Replace {
                     old: *old,
@@ -208,15 +254,18 @@ impl Master {
         None
     }
 
+    /// A voter's label: the ledger's word, or the gossip's for one that died before it told the ledger.
+    fn name_of(&self, voter: RaftId) -> Option<&Name> {
+        let row = self.state.charter.master(voter);
+        row.map(|row| &row.name)
+            .or_else(|| self.members.name_of(voter))
+    }
+
     /// Whether a voter is dead for long, by Raft and by gossip.
     fn is_dead(&self, voter: RaftId, progress: &[PeerProgress]) -> bool {
         let silent = progress.iter().any(|peer| peer.id == voter && !peer.active);
-        let away = self
-            .state
-            .charter
-            .master(voter)
-            .and_then(|row| self.members.away(row.node, self.now));
-        silent && away.is_some_and(|away| away >= self.config.tuning.replace_dead)
+        let missing = self.members.missing_for(voter, self.now);
+        silent && missing.is_some_and(|missing| missing >= self.config.tuning.replace_dead)
     }
 
     pub(crate) fn change_refused(&mut self, change: MembershipChange, reason: &ChangeRefusal) {
@@ -229,12 +278,22 @@ impl Master {
         }
     }
 
-    /// The membership is another: an operator's removal may be done.
+    /// The membership is another: what an operator asked for may be done.
     pub(crate) fn membership_applied(&mut self) {
-        let Some((MembershipChange::Remove { id }, ask)) = self.members.asked else {
+        self.watch_voters();
+        let Some((change, ask)) = self.members.asked else {
             return;
         };
-        if !self.status.membership.contains(id) {
+        let membership = &self.status.membership;
+        let done = match change {
+            MembershipChange::Remove { id } => !membership.contains(id),
+            MembershipChange::Promote { id } => membership.voters.contains(&id),
+            MembershipChange::AddLearner { id } => membership.contains(id),
+            MembershipChange::Replace { old, new } => {
+                membership.voters.contains(&new) && !membership.contains(old)
+            }
+        };
+        if done {
             self.members.asked = None;
             self.answer(ask, Answer::Done);
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shoal_api::call::ReconcileTask;
 use shoal_api::session::{FileError, FilePiece, FileRead};
-use shoal_api::{AgentId, FrameworkId, Index, Principal, RequestId, StreamId};
+use shoal_api::{AgentId, FrameworkId, Incarnation, Index, Principal, RaftId, RequestId, StreamId};
 use shoal_ledger::{ModuleNumber, StateHash};
 
 use crate::input::Refused;
@@ -69,6 +69,13 @@ pub enum LedgerMessage {
         index: Index,
         /// The hash.
         hash: StateHash,
+    },
+    /// You are out of the quorum for ever. From its leader, to a master that does not seem to know.
+    Removed {
+        /// The voter id that is out.
+        raft: RaftId,
+        /// The life of the cluster that the sender leads.
+        incarnation: Incarnation,
     },
 }
 

@@ -114,13 +114,20 @@ impl Master {
             Some(_) => Duration::ZERO,
             None => self.now.since(self.leader_heard),
         };
+        let membership = &self.status.membership;
+        let missing = membership.voters.iter();
+        let missing =
+            missing.filter_map(|id| Some((*id, self.members.missing_for(*id, self.now)?)));
         View {
             state: Arc::new(self.state.clone()),
             index: self.quorum.applied(),
             age,
             leader: self.status.leader,
             term: self.status.term,
-            membership: self.status.membership.clone(),
+            membership: membership.clone(),
+            progress: self.quorum.progress(),
+            missing: missing.collect(),
+            replace_dead: self.config.tuning.replace_dead,
         }
     }
 

@@ -60,6 +60,11 @@ impl Master {
             Applied::Data(data) => self.apply(index, &data),
             Applied::Empty => {}
             Applied::Membership(membership) => {
+                // A joint change is entered with the old voters still counted: a replacement began.
+                let begins = membership.is_joint() && !self.status.membership.is_joint();
+                if begins && self.lead.is_some() {
+                    self.stats.voters_replaced += 1;
+                }
                 self.status.membership = membership;
                 self.membership_applied();
                 self.outputs.push_back(Output::Status(self.status.clone()));

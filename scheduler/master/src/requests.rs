@@ -56,7 +56,8 @@ impl Master {
                 self.read_file(ask, framework, task, file, offset, length);
             }
             Request::TransferLeadership(to) => self.transfer(ask, to),
-            Request::RemoveMaster(id) => self.remove_master(ask, id),
+            Request::RemoveMaster(id) => self.change_quorum(ask, MembershipChange::Remove { id }),
+            Request::PromoteMaster(id) => self.change_quorum(ask, MembershipChange::Promote { id }),
         }
     }
 
@@ -321,12 +322,11 @@ impl Master {
         self.answer(ask, Answer::Done);
     }
 
-    fn remove_master(&mut self, ask: Ask, id: RaftId) {
+    fn change_quorum(&mut self, ask: Ask, change: MembershipChange) {
         if self.quorum.status().role != RaftRole::Leader {
             self.refuse_follower(ask);
             return;
         }
-        let change = MembershipChange::Remove { id };
         self.members.asked = Some((change, ask));
         self.quorum
             .step(self.now, shoal_quorum::Input::Change(change));

@@ -445,3 +445,71 @@ fn a_run_is_placed_and_ends() {
     );
     view.state.check().unwrap();
 }
+
+/// A cluster of three whose third founder died before it said anything, and a newcomer with that name.
+fn without_the_third(newcomer: &str) -> Cluster {
+    let mut cluster = Cluster::new(3);
+    cluster.masters.remove(&RaftId(3));
+    let spare = Config {
+        name: Name::new(newcomer).unwrap(),
+        ..config(4)
+    };
+    let spare = Master::new(spare, cluster.now, shoal_quorum::Recovered::default()).unwrap();
+    cluster.masters.insert(RaftId(4), spare);
+    let seen = |id: u64, name: &str, status| Member {
+        id: NodeId(u128::from(id)),
+        generation: Generation(1),
+        name: Some(Name::new(name).unwrap()),
+        gossip: "127.0.0.1:7946".parse().unwrap(),
+        status,
+        tags: BTreeMap::from([(Arc::from("raft_id"), Arc::from(id.to_string()))]),
+    };
+    for on in cluster.masters.keys().copied().collect::<Vec<_>>() {
+        let dead = seen(3, "m3", MemberStatus::Failed);
+        cluster.step(on, Input::Member(MemberEvent::StatusChanged(dead)));
+        let new = seen(4, newcomer, MemberStatus::Alive);
+        cluster.step(on, Input::Member(MemberEvent::Joined(new)));
+    }
+    cluster
+}
+
+fn voters(cluster: &Cluster) -> Vec<u64> {
+    let membership = &cluster.masters[&cluster.leader()].leadership().membership;
+    membership.voters.iter().map(|raft| raft.0).collect()
+}
+
+#[test]
+fn a_founder_that_was_wiped_before_it_spoke_gets_its_vote_back() {
+    let mut cluster = without_the_third("m3");
+    cluster.run(Duration::from_secs(10));
+    assert_eq!(voters(&cluster), [1, 2, 4]);
+}
+
+#[test]
+fn a_spare_replaces_a_dead_master_after_its_time() {
+    let mut cluster = without_the_third("spare");
+    cluster.run(Duration::from_secs(300));
+    assert_eq!(voters(&cluster), [1, 2, 3], "too early");
+    // The gossip forgets the dead long before that; a new leader does not begin to count again.
+    for on in [RaftId(1), RaftId(2)] {
+        cluster.step(on, Input::Member(MemberEvent::Reaped(NodeId(3))));
+    }
+    let leader = cluster.leader();
+    cluster.ask(leader, Request::TransferLeadership(None));
+    cluster.run(Duration::from_secs(310));
+    assert_eq!(voters(&cluster), [1, 2, 4]);
+    let replaced = cluster.masters.values().map(|m| m.stats().voters_replaced);
+    assert_eq!(replaced.sum::<u64>(), 1);
+}
+
+#[test]
+fn a_spare_can_be_promoted_but_not_a_stranger() {
+    let mut cluster = without_the_third("spare");
+    cluster.run(Duration::from_secs(10));
+    let leader = cluster.leader();
+    let stranger = cluster.ask(leader, Request::PromoteMaster(RaftId(77)));
+    assert!(matches!(stranger, Answer::Refused(_)), "{stranger:?}");
+    let promoted = cluster.ask(leader, Request::PromoteMaster(RaftId(4)));
+    assert!(matches!(promoted, Answer::Done), "{promoted:?}");
+    assert_eq!(voters(&cluster), [1, 2, 3, 4]);
+}

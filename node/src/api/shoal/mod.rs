@@ -64,6 +64,7 @@ pub async fn answer(
         Ours::Quorum => call.quorum().await,
         Ours::QuorumRemove => call.quorum_remove().await,
         Ours::QuorumTransfer => call.quorum_transfer().await,
+        Ours::QuorumPromote => call.quorum_promote().await,
     };
     outcome.unwrap_or_else(|refusal| *refusal)
 }

@@ -80,6 +80,9 @@ impl Call<'_> {
                 } else {
                     "follower"
                 };
+                let progress = view.progress.iter().find(|peer| peer.id == raft);
+                let missing = view.missing.iter().find(|(id, _)| *id == raft);
+                let missing = missing.map(|(_, missing)| missing.as_secs());
                 json!({
                     "raft_id": raft.0,
                     "id": info.map(|info| info.node.to_string()),
@@ -89,6 +92,9 @@ impl Call<'_> {
                     "peer": info.map(|info| info.peer.to_string()),
                     "http": info.map(|info| info.http.to_string()),
                     "status": status.as_str(),
+                    "matched": progress.map(|peer| peer.matched.0),
+                    "answers": progress.map(|peer| peer.active),
+                    "missing_seconds": missing,
                 })
             })
             .collect();
@@ -97,24 +103,36 @@ impl Call<'_> {
             "term": view.term.0,
             "index": view.index.0,
             "leader": view.leader.map(|raft| raft.0),
+            "replace_dead_seconds": view.replace_dead.as_secs(),
         });
         Ok(listing(&view, &document))
     }
 
     pub(super) async fn quorum_remove(&self) -> Outcome {
         let which: Which = self.json()?;
-        let Some(name) = which.master else {
-            let error = "the body names no master";
-            return Err(Box::new(reply::problem(
-                StatusCode::BAD_REQUEST,
-                error,
-                "",
-                "",
-            )));
-        };
-        let raft = self.find_master(&name)?;
+        let raft = self.named(which)?;
         self.as_leader("/shoal/v1/quorum/remove", Request::RemoveMaster(raft))
             .await
+    }
+
+    pub(super) async fn quorum_promote(&self) -> Outcome {
+        let which: Which = self.json()?;
+        let raft = self.named(which)?;
+        self.as_leader("/shoal/v1/quorum/promote", Request::PromoteMaster(raft))
+            .await
+    }
+
+    /// The master that the body must name.
+    fn named(&self, which: Which) -> Result<RaftId, Box<Reply>> {
+        match which.master {
+            Some(name) => self.find_master(&name),
+            None => Err(Box::new(reply::problem(
+                StatusCode::BAD_REQUEST,
+                "the body names no master",
+                "",
+                r#"{"master": NAME} with a name or a Raft id"#,
+            ))),
+        }
     }
 
     pub(super) async fn quorum_transfer(&self) -> Outcome {
