@@ -11,6 +11,8 @@ pub const CLIENT_CONNECT: Duration = Duration::from_secs(3);
 pub const CLIENT_READ: Duration = Duration::from_secs(40);
 /// Bytes in one line of an answer's head. Longer is an error.
 pub const CLIENT_LINE_BYTES: u64 = 16 * 1024;
+/// Bytes in one event of a stream. Longer is an error.
+pub const CLIENT_EVENT_BYTES: u64 = 1024 * 1024;
 /// Bytes in the body of an answer. Longer is an error.
 pub const CLIENT_BODY_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -46,7 +48,24 @@ pub const LISTING_WAIT: Duration = Duration::from_secs(10);
 pub const CALLBACK_BYTES: usize = 128;
 /// Notices that wait for one framework. Full: its stream is closed.
 pub const STREAM_NOTICES: usize = 4096;
+/// Events of the ledger that a master keeps for its readers. The oldest make room. Ours.
+pub const EVENTS_KEPT: usize = 65_536;
+/// About how many bytes they may take. The oldest make room. Ours.
+pub const EVENTS_KEPT_BYTES: usize = 16 * 1024 * 1024;
+/// Clients that follow the events of one master. More: 503.
+pub const EVENT_CLIENTS: usize = 128;
+/// Entries whose events are taken out at once.
+pub const EVENTS_AT_ONCE: usize = 256;
+/// Bytes of events that are sent as one piece; an entry's events may exceed it.
+pub const EVENTS_PIECE_BYTES: usize = 64 * 1024;
+/// Pieces that wait for one client. Full: the client has [`EVENTS_UNREAD`] to read one.
+pub const EVENTS_PIECES: usize = 2;
+/// How long a client may leave a piece unread before its stream is closed.
+pub const EVENTS_UNREAD: Duration = Duration::from_secs(20);
+/// How long an event stream is silent at most.
+pub const EVENTS_HEARTBEAT: Duration = Duration::from_secs(10);
 
+const _: () = assert!(CLIENT_READ.as_secs() > 2 * EVENTS_HEARTBEAT.as_secs());
 const _: () = assert!(CLIENT_READ.as_secs() > HTTP_REQUEST.as_secs());
 const _: () = assert!(HTTP_BODY.as_secs() < HTTP_HEAD.as_secs());
 const _: () = assert!(LISTING_WAIT.as_secs() < HTTP_REQUEST.as_secs());

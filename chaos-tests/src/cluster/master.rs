@@ -412,7 +412,7 @@ impl Cluster {
                     });
                 }
             }
-            Output::Book(_) | Output::Stopped => {}
+            Output::Book(_) | Output::Events(_) | Output::EventsSkipped(_) | Output::Stopped => {}
             Output::Halt { why } => {
                 let detail = format!("master {} halts: {why}", host.0);
                 self.tell(&Fact::Unsettled(detail));

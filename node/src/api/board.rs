@@ -7,6 +7,8 @@ use shoal_api::agent::HostPort;
 use shoal_api::member::Member;
 use shoal_master::{Leadership, MasterInfo};
 
+use super::shoal::Ring;
+
 /// The board. Written by the drives, read by anybody; each reading is of one moment.
 #[derive(Debug)]
 pub struct Board {
@@ -16,6 +18,7 @@ pub struct Board {
     masters: RwLock<Arc<[MasterInfo]>>,
     leadership: RwLock<Option<Leadership>>,
     elected: RwLock<Option<Timestamp>>,
+    events: Ring,
 }
 
 impl Board {
@@ -28,7 +31,13 @@ impl Board {
             masters: RwLock::default(),
             leadership: RwLock::default(),
             elected: RwLock::default(),
+            events: Ring::default(),
         }
+    }
+
+    /// Recent events of the ledger, as the master on this node applied it.
+    pub fn events(&self) -> &Ring {
+        &self.events
     }
 
     /// Where this node's API is, as others reach it.

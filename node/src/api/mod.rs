@@ -46,6 +46,8 @@ pub struct Api {
     pub facts: Facts,
     /// Room for listings that are being written or sent.
     listings: Arc<Semaphore>,
+    /// Seats for clients that follow the events.
+    event_clients: Arc<Semaphore>,
     counters: counters::Counters,
     cluster: OnceLock<Cluster>,
 }
@@ -59,6 +61,7 @@ impl Api {
             master: OnceLock::new(),
             facts,
             listings: Arc::new(Semaphore::new(limits::LISTINGS)),
+            event_clients: Arc::new(Semaphore::new(limits::EVENT_CLIENTS)),
             counters: counters::Counters::new(),
             cluster: OnceLock::new(),
         }
@@ -155,7 +158,8 @@ fn asked(endpoint: &Endpoint) -> (Action, Object) {
         Endpoint::Listing(_) | Endpoint::Operator => Action::Read,
         Endpoint::Scheduler => Action::Call,
         Endpoint::Ours(ours) => match ours {
-            Ours::Agents
+            Ours::Events
+            | Ours::Agents
             | Ours::Frameworks
             | Ours::Tasks
             | Ours::Task(_)

@@ -77,6 +77,8 @@ pub enum Page {
 /// What answers a request to our own API, on a master.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ours {
+    /// What the ledger did.
+    Events,
     /// Agents.
     Agents,
     /// Frameworks.
@@ -120,6 +122,7 @@ impl Endpoint {
         "snapshot",
         "members",
         "leader",
+        "events",
         "agents",
         "frameworks",
         "tasks",
@@ -153,6 +156,7 @@ impl Endpoint {
 impl Ours {
     fn label(&self) -> &'static str {
         match self {
+            Ours::Events => "events",
             Ours::Agents => "agents",
             Ours::Frameworks => "frameworks",
             Ours::Tasks | Ours::Task(_) => "tasks",
@@ -174,7 +178,8 @@ impl Ours {
             | Ours::QuorumRemove
             | Ours::QuorumTransfer
             | Ours::QuorumPromote => true,
-            Ours::Agents
+            Ours::Events
+            | Ours::Agents
             | Ours::Frameworks
             | Ours::Tasks
             | Ours::Task(_)
@@ -240,6 +245,7 @@ fn shoal(rest: &str) -> Option<Endpoint> {
     let parts: Vec<&str> = rest.split('/').collect();
     let ours = match parts.as_slice() {
         ["leader"] => return Some(Endpoint::Leader),
+        ["events"] => Ours::Events,
         ["agents"] => Ours::Agents,
         ["frameworks"] => Ours::Frameworks,
         ["tasks"] => Ours::Tasks,

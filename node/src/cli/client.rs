@@ -13,6 +13,7 @@ use shoal_api::agent::HostPort;
 
 use super::exit::{Exit, Failure};
 use super::flags::parse_host_port;
+use super::stream::{Stream, TcpEvents};
 use crate::limits;
 
 /// An answer of the API.
@@ -118,6 +119,33 @@ impl Client {
             .map_err(|sent| Failure::new(Exit::NoMaster, format!("{address}: {}", sent.error), ""))
     }
 
+    /// Opens a stream of events at the first address that gives one.
+    ///
+    /// # Errors
+    /// What the API says, as a [`Failure`].
+    pub fn follow(&self, path: &str, seen: Option<&str>) -> Result<TcpEvents, Failure> {
+        let seen = seen.map(|id| format!("Last-Event-ID: {id}\r\n"));
+        let head = format!("GET {path} HTTP/1.1\r\n{}", seen.unwrap_or_default());
+        let mut silent = Vec::new();
+        let mut unavailable = None;
+        for address in &self.addresses {
+            let open = ask(address, &head, &[]).map_err(|unanswered| unanswered.error);
+            let open = open.and_then(|mut reader| Ok((read_head(&mut reader)?, reader)));
+            match open {
+                Ok((answer, reader)) if answer.status == 200 => return Ok(Stream::new(reader)),
+                Ok((mut answer, mut reader)) => {
+                    answer.body = read_body(&mut reader, &answer).unwrap_or_default();
+                    if answer.status != 503 {
+                        return Err(failure_of(&answer));
+                    }
+                    unavailable = Some(failure_of(&answer));
+                }
+                Err(error) => silent.push(format!("{address}: {error}")),
+            }
+        }
+        Err(unavailable.unwrap_or_else(|| unreachable_masters(&silent)))
+    }
+
     /// One request to the first address that answers. One that cannot answer now is passed over,
     /// unless the request may have changed something there.
     fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
@@ -146,14 +174,18 @@ impl Client {
         }
         match leaderless {
             Some(answer) => Ok(answer),
-            None => Err(Failure::new(
-                Exit::NoMaster,
-                format!("no master can be reached ({})", silent.join("; ")),
-                "name the API of a running master by --addr HOST:PORT or SHOAL_ADDR; \
-                 `shoal dev` starts a cluster",
-            )),
+            None => Err(unreachable_masters(&silent)),
         }
     }
+}
+
+fn unreachable_masters(silent: &[String]) -> Failure {
+    Failure::new(
+        Exit::NoMaster,
+        format!("no master can be reached ({})", silent.join("; ")),
+        "name the API of a running master by --addr HOST:PORT or SHOAL_ADDR; \
+         `shoal dev` starts a cluster",
+    )
 }
 
 /// Whether an answer says that it changed nothing.
@@ -177,9 +209,14 @@ pub fn encode(text: &str) -> String {
 
 /// Turns a status of failure into the exit code that belongs to it.
 fn expect_success(answer: Answer) -> Result<Answer, Failure> {
-    if (200..300).contains(&answer.status) {
-        return Ok(answer);
+    match answer.status {
+        200..300 => Ok(answer),
+        _ => Err(failure_of(&answer)),
     }
+}
+
+/// What a status of failure means to the caller.
+fn failure_of(answer: &Answer) -> Failure {
     let exit = match answer.status {
         404 => Exit::NotFound,
         503 => Exit::NoMaster,
@@ -201,7 +238,7 @@ fn expect_success(answer: Answer) -> Result<Answer, Failure> {
             )
         }
     };
-    Err(Failure::new(exit, error, hint))
+    Failure::new(exit, error, hint)
 }
 
 fn parse_json(answer: &Answer) -> Result<Value, Failure> {
@@ -221,7 +258,8 @@ struct Unanswered {
     maybe_done: bool,
 }
 
-fn send(address: &HostPort, head: &str, body: &[u8]) -> Result<Answer, Unanswered> {
+/// Sends a request; what is read from the result is the answer.
+fn ask(address: &HostPort, head: &str, body: &[u8]) -> Result<BufReader<TcpStream>, Unanswered> {
     let unsent = |error| Unanswered {
         error,
         maybe_done: false,
@@ -238,7 +276,15 @@ fn send(address: &HostPort, head: &str, body: &[u8]) -> Result<Answer, Unanswere
         maybe_done: true,
     };
     stream.write_all(&request).map_err(sent)?;
-    read_answer(&mut BufReader::new(stream)).map_err(sent)
+    Ok(BufReader::new(stream))
+}
+
+fn send(address: &HostPort, head: &str, body: &[u8]) -> Result<Answer, Unanswered> {
+    let mut reader = ask(address, head, body)?;
+    read_answer(&mut reader).map_err(|error| Unanswered {
+        error,
+        maybe_done: true,
+    })
 }
 
 fn connect(address: &HostPort) -> io::Result<TcpStream> {
@@ -257,12 +303,12 @@ fn connect(address: &HostPort) -> io::Result<TcpStream> {
     Err(last)
 }
 
-fn malformed(what: &'static str) -> io::Error {
+pub(super) fn malformed(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 /// One line without its end, bounded.
-fn read_line(reader: &mut impl BufRead) -> io::Result<String> {
+pub(super) fn read_line(reader: &mut impl BufRead) -> io::Result<String> {
     let mut line = Vec::new();
     let mut bounded = reader.take(limits::CLIENT_LINE_BYTES);
     bounded.read_until(b'\n', &mut line)?;
@@ -276,6 +322,13 @@ fn read_line(reader: &mut impl BufRead) -> io::Result<String> {
 }
 
 fn read_answer(reader: &mut impl BufRead) -> io::Result<Answer> {
+    let mut answer = read_head(reader)?;
+    answer.body = read_body(reader, &answer)?;
+    Ok(answer)
+}
+
+/// An answer whose body has not been read.
+fn read_head(reader: &mut impl BufRead) -> io::Result<Answer> {
     let first = read_line(reader)?;
     let status = first
         .strip_prefix("HTTP/1.")
@@ -296,13 +349,11 @@ fn read_answer(reader: &mut impl BufRead) -> io::Result<Answer> {
             .ok_or_else(|| malformed("a header of the answer has no colon"))?;
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut answer = Answer {
+    Ok(Answer {
         status,
         headers,
         body: Vec::new(),
-    };
-    answer.body = read_body(reader, &answer)?;
-    Ok(answer)
+    })
 }
 
 fn read_body(reader: &mut impl BufRead, answer: &Answer) -> io::Result<Vec<u8>> {
@@ -341,13 +392,16 @@ fn check_size(bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// The size that the line before a chunk tells.
+pub(super) fn chunk_size(line: &str) -> io::Result<u64> {
+    let size = line.split(';').next().unwrap_or_default().trim();
+    u64::from_str_radix(size, 16).map_err(|_| malformed("a chunk of the answer has no size"))
+}
+
 fn read_chunks(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     loop {
-        let line = read_line(reader)?;
-        let size = line.split(';').next().unwrap_or_default().trim();
-        let size = u64::from_str_radix(size, 16)
-            .map_err(|_| malformed("a chunk of the answer has no size"))?;
+        let size = chunk_size(&read_line(reader)?)?;
         if size == 0 {
             while !read_line(reader)?.is_empty() {}
             return Ok(body);

@@ -78,6 +78,8 @@ pub enum Command {
     Logs(LogsFlags),
     /// End a task.
     Kill(KillFlags),
+    /// Print what the ledger did: tasks, offers, agents, frameworks, masters.
+    Events(EventsFlags),
     /// Look after the quorum of masters.
     Quorum {
         /// What to do with it.
@@ -208,6 +210,30 @@ pub struct KillFlags {
     pub grace: Option<Duration>,
     /// The task's id.
     pub task: String,
+}
+
+/// `shoal events`.
+#[derive(Args, Clone, Debug)]
+pub struct EventsFlags {
+    /// Go on for ever with what happens; comes back by itself when a master dies.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Where to begin: INDEX or INDEX.NUMBER of an event, `oldest`, or `now`; `oldest` by default,
+    /// `now` with --follow.
+    #[arg(long, value_name = "POSITION")]
+    pub from: Option<String>,
+    /// Only these types, by comma, such as task_status.
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
+    pub kinds: Vec<String>,
+    /// Only what is about this task: TASK or FRAMEWORK/TASK.
+    #[arg(long, value_name = "TASK")]
+    pub task: Option<String>,
+    /// Only what is about this agent, by id or name.
+    #[arg(long, value_name = "AGENT")]
+    pub agent: Option<String>,
+    /// Only what is about this framework, its tasks and offers; by id or name.
+    #[arg(long, value_name = "FRAMEWORK")]
+    pub framework: Option<String>,
 }
 
 /// `shoal quorum`.

@@ -4,12 +4,14 @@
 pub(crate) mod client;
 mod config;
 mod dashboards;
+mod events;
 mod exit;
 pub mod flags;
 mod list;
 mod node;
 mod output;
 mod quorum;
+mod stream;
 mod tasks;
 
 use std::process::ExitCode;
@@ -59,6 +61,7 @@ fn execute(flags: Flags) -> Result<ExitCode, Failure> {
         Command::Logs(flags) => tasks::logs(&client()?, flags),
         Command::Kill(flags) => tasks::kill(&client()?, form, flags),
         Command::Quorum { command } => quorum::run(&flags.addr, form, command),
+        Command::Events(flags) => events::events(&client()?, form, flags),
     }?;
     Ok(ExitCode::SUCCESS)
 }

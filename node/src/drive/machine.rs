@@ -304,6 +304,8 @@ impl Machine {
                     self.addresses.book(&masters);
                     self.board.set_masters(masters.into());
                 }
+                Output::Events(entry) => self.board.events().put(entry),
+                Output::EventsSkipped(through) => self.board.events().skip(through),
                 Output::Halt { why } => self.halt(why),
                 Output::Stopped => self.end = self.end.take().or(Some(End::Stopped)),
             }

@@ -172,6 +172,17 @@ pub enum Source {
     Executor,
 }
 
+impl Source {
+    /// The name on the wire, as in Mesos' v1 API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::Master => "SOURCE_MASTER",
+            Source::Agent => "SOURCE_AGENT",
+            Source::Executor => "SOURCE_EXECUTOR",
+        }
+    }
+}
+
 /// Why a state was reached, in the terms of Mesos. A plain end has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Reason {
@@ -203,6 +214,28 @@ pub enum Reason {
     TaskKilledDuringLaunch,
     /// The task asks for something that this agent cannot give.
     Unsupported,
+}
+
+impl Reason {
+    /// The name as in Mesos' v1 API, which has none for [`Reason::Unsupported`].
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::TaskInvalid => "REASON_TASK_INVALID",
+            Reason::TaskUnauthorized => "REASON_TASK_UNAUTHORIZED",
+            Reason::InvalidOffers => "REASON_INVALID_OFFERS",
+            Reason::AgentRemoved => "REASON_AGENT_REMOVED",
+            Reason::AgentDisconnected => "REASON_AGENT_DISCONNECTED",
+            Reason::Reconciliation => "REASON_RECONCILIATION",
+            Reason::AgentReregistered => "REASON_AGENT_REREGISTERED",
+            Reason::FrameworkRemoved => "REASON_FRAMEWORK_REMOVED",
+            Reason::ContainerLaunchFailed => "REASON_CONTAINER_LAUNCH_FAILED",
+            Reason::ExecutorTerminated => "REASON_EXECUTOR_TERMINATED",
+            Reason::AgentRestarted => "REASON_AGENT_RESTARTED",
+            Reason::ResourcesUnknown => "REASON_RESOURCES_UNKNOWN",
+            Reason::TaskKilledDuringLaunch => "REASON_TASK_KILLED_DURING_LAUNCH",
+            Reason::Unsupported => "REASON_UNSUPPORTED",
+        }
+    }
 }
 
 /// A durable report of a task's state, minted by an agent.

@@ -13,6 +13,7 @@ use shoal_api::{
 };
 use shoal_quorum::{Batch, Membership, PeerProgress, Snapshot, Ticket};
 
+use crate::event::EntryEvents;
 use crate::peer::PeerMessage;
 use crate::state::State;
 
@@ -265,6 +266,10 @@ pub enum Output {
     Status(Leadership),
     /// Where the masters are; the whole list, when it changes.
     Book(Vec<crate::config::MasterInfo>),
+    /// What an entry did, for people; in the order of the log, after what follows from the entry.
+    Events(EntryEvents),
+    /// The ledger was replaced by a snapshot: what the entries up to this one did is not told.
+    EventsSkipped(Index),
     /// This replica is wrong and must not go on; write that down and stop.
     Halt {
         /// For the operator.

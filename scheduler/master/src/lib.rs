@@ -10,6 +10,7 @@
 mod agents;
 pub mod charter;
 pub mod config;
+pub mod event;
 mod frameworks;
 mod guests;
 mod hashes;
@@ -19,6 +20,7 @@ mod leases;
 pub mod limits;
 mod master;
 mod members;
+mod narrate;
 pub mod peer;
 mod proposals;
 mod queue;
@@ -32,6 +34,7 @@ mod streams;
 
 pub use charter::{Charter, CharterCommand, Identity};
 pub use config::{Bugs, Config, MasterInfo, Tuning};
+pub use event::{EntryEvents, Event, KilledBy, Position, Reported, What};
 pub use input::{Answer, Ask, Conn, Input, Leadership, Output, Refused, Request, View};
 pub use master::{Master, Stats};
 pub use peer::{Forwarded, LedgerMessage, PeerMessage};

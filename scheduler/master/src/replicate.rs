@@ -1,12 +1,13 @@
 //! Between quorum and ledger: entries come in, effects go to whoever holds the session or the stream.
 
 use bytes::Bytes;
-use shoal_api::{Index, RaftId};
+use shoal_api::{Index, RaftId, Term};
 use shoal_ledger::Entry;
 use shoal_offers::Effect;
 use shoal_quorum::{Applied, Output as Raft, RaftRole, Status};
 
 use crate::charter::CharterChange;
+use crate::event::{EntryEvents, Event, What};
 use crate::input::{Answer, Leadership, Output, Refused};
 use crate::lead::Lead;
 use crate::limits::COMMANDS_PER_FORWARD;
@@ -39,11 +40,7 @@ impl Master {
             }
             Raft::SaveSnapshot(snapshot) => self.outputs.push_back(Output::SaveSnapshot(snapshot)),
             Raft::Compact { through } => self.outputs.push_back(Output::Compact(through)),
-            Raft::Apply {
-                index,
-                kind,
-                term: _,
-            } => self.entry(index, kind),
+            Raft::Apply { index, kind, term } => self.entry(index, term, kind),
             Raft::Restore { index, chunks, .. } => self.restore(index, &chunks),
             Raft::Status(status) => self.status_changed(status),
             Raft::ReadReady { context, .. } => self.read_ready(context),
@@ -55,16 +52,24 @@ impl Master {
         }
     }
 
-    fn entry(&mut self, index: Index, kind: Applied) {
+    fn entry(&mut self, index: Index, term: Term, kind: Applied) {
         match kind {
             Applied::Data(data) => self.apply(index, &data),
-            Applied::Empty => {}
+            Applied::Empty => {
+                let what = What::LeaderElected { term };
+                self.tell_entry(index, what);
+            }
             Applied::Membership(membership) => {
                 // A joint change is entered with the old voters still counted: a replacement began.
                 let begins = membership.is_joint() && !self.status.membership.is_joint();
                 if begins && self.lead.is_some() {
                     self.stats.voters_replaced += 1;
                 }
+                let what = What::QuorumChanged {
+                    voters: membership.voters.clone(),
+                    learners: membership.learners.clone(),
+                };
+                self.tell_entry(index, what);
                 self.status.membership = membership;
                 self.membership_applied();
                 self.outputs.push_back(Output::Status(self.status.clone()));
@@ -86,8 +91,14 @@ impl Master {
         self.stats.entries += 1;
         self.stats.commands += applied.len() as u64;
         self.bytes_since_image += data.len() as u64;
-        for command in applied {
+        let mut events = Vec::new();
+        for mut command in applied {
+            events.append(&mut command.events);
             self.command_applied(command);
+        }
+        if !events.is_empty() {
+            self.outputs
+                .push_back(Output::Events(EntryEvents { index, events }));
         }
         if let Some(lead) = &mut self.lead {
             lead.queue.entry_applied();
@@ -100,12 +111,20 @@ impl Master {
         }
     }
 
+    /// The one event of an entry that carries no commands.
+    fn tell_entry(&mut self, index: Index, what: What) {
+        let events = vec![Event { wall: None, what }];
+        self.outputs
+            .push_back(Output::Events(EntryEvents { index, events }));
+    }
+
     fn command_applied(&mut self, command: AppliedCommand) {
         let AppliedCommand {
             request,
             outcome,
             effects,
             charter,
+            events: _,
         } = command;
         let settled = match &outcome {
             Some(_) => self.proposals.settle(request),
@@ -210,6 +229,7 @@ impl Master {
                 return;
             }
         }
+        self.outputs.push_back(Output::EventsSkipped(index));
         self.image_at = index;
         self.bytes_since_image = 0;
         self.hashes.note(index, self.state.hash());

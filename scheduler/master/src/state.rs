@@ -25,6 +25,8 @@ use shoal_ledger::{
 use shoal_offers::{Context, DisconnectCause, Effect, Offers, OffersCommand, Presence, Refusal};
 
 use crate::charter::{Charter, CharterChange, CharterCommand};
+use crate::event::{Event, What};
+use crate::narrate::{Cue, Story};
 
 /// The framework of one-off runs; its offers are answered where the leader is.
 pub fn runs_framework() -> FrameworkId {
@@ -122,6 +124,8 @@ pub struct AppliedCommand {
     pub effects: Vec<Effect>,
     /// What it changed in the charter.
     pub charter: CharterChange,
+    /// What it did, for people.
+    pub events: Vec<Event>,
 }
 
 /// The state that all replicas share. A clone is an image and costs a few pointers.
@@ -273,6 +277,7 @@ impl State {
             outcome: None,
             effects: Vec::new(),
             charter: CharterChange::Nothing,
+            events: Vec::new(),
         };
         match self.outcomes.admit(header) {
             Admission::Apply => {}
@@ -340,8 +345,15 @@ impl Join<'_> {
         outcome
     }
 
-    /// One command of the offers' module, with its effects kept.
+    fn tell(&mut self, what: What) {
+        let wall = Some(self.header.wall);
+        self.applied.events.push(Event { wall, what });
+    }
+
+    /// One command of the offers' module, with its effects and events kept.
     fn offers(&mut self, command: OffersCommand) -> Result<shoal_offers::Outcome, Refusal> {
+        let cue = Cue::of(&command, &self.state.offers);
+        let from = self.applied.effects.len();
         let context = Context {
             index: self.index,
             position: self.position,
@@ -349,9 +361,14 @@ impl Join<'_> {
             incarnation: self.state.incarnation(),
             origin: self.state.origin(),
         };
-        self.state
-            .offers
-            .apply(&context, command, &mut self.applied.effects)
+        let AppliedCommand {
+            effects, events, ..
+        } = &mut *self.applied;
+        let result = self.state.offers.apply(&context, command, effects);
+        let wall = self.header.wall;
+        let mut story = Story { wall, events };
+        cue.tell(&result, &effects[from..], &self.state.offers, &mut story);
+        result
     }
 
     fn apply_offers_command(&mut self, command: OffersCommand) -> Outcome {
@@ -398,12 +415,20 @@ impl Join<'_> {
     fn apply_runs(&mut self, command: RunsCommand) -> Outcome {
         let wall = self.header.wall;
         match command {
-            RunsCommand::Create(spec) => Outcome::RunCreated(self.state.runs.create(wall, *spec)),
+            RunsCommand::Create(spec) => {
+                let (name, count) = (Arc::clone(&spec.name), spec.count);
+                let created = self.state.runs.create(wall, *spec);
+                if let Ok(run) = created {
+                    self.tell(What::RunCreated { run, name, count });
+                }
+                Outcome::RunCreated(created)
+            }
             RunsCommand::Kill(run) => {
                 let placed = match self.state.runs.kill(wall, run) {
                     Ok(placed) => placed,
                     Err(refusal) => return Outcome::RunKilled(Err(refusal)),
                 };
+                self.tell(What::RunKillOrdered { run });
                 let name = self
                     .state
                     .runs
@@ -430,9 +455,16 @@ impl Join<'_> {
     fn apply_charter(&mut self, command: CharterCommand) -> Outcome {
         let change = self.state.charter.apply(command);
         match change {
-            CharterChange::Founded => self.subscribe_runs(),
-            CharterChange::Restarted(node) => self.end_older_life(node),
-            CharterChange::Nothing | CharterChange::Masters | CharterChange::Ring => {}
+            CharterChange::Founded => {
+                self.tell(What::ClusterFounded);
+                self.subscribe_runs();
+            }
+            CharterChange::Restarted(node) => {
+                self.tell(What::MasterRestarted { node });
+                self.end_older_life(node);
+            }
+            CharterChange::Masters => self.tell(What::MastersChanged),
+            CharterChange::Nothing | CharterChange::Ring => {}
         }
         self.applied.charter = change;
         Outcome::Charter

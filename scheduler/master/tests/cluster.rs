@@ -12,7 +12,9 @@ use shoal_api::member::{Member, MemberEvent, MemberStatus};
 use shoal_api::notice::Notice;
 use shoal_api::session::{AgentMessage, Hello, MasterMessage};
 use shoal_api::*;
-use shoal_master::{Answer, Ask, Bugs, Config, Conn, Input, Master, Output, Request, Tuning};
+use shoal_master::{
+    Answer, Ask, Bugs, Config, Conn, EntryEvents, Input, Master, Output, Request, Tuning, What,
+};
 
 struct Cluster {
     now: Instant,
@@ -21,6 +23,7 @@ struct Cluster {
     to_agents: Vec<(RaftId, Conn, MasterMessage)>,
     notices: Vec<(RaftId, Conn, Notice)>,
     opened: BTreeMap<Conn, (FrameworkId, StreamId)>,
+    events: BTreeMap<RaftId, Vec<EntryEvents>>,
     next: u64,
 }
 
@@ -62,6 +65,7 @@ impl Cluster {
             to_agents: Vec::new(),
             notices: Vec::new(),
             opened: BTreeMap::new(),
+            events: BTreeMap::new(),
             next: 0,
         };
         for id in 1..=count {
@@ -134,7 +138,11 @@ impl Cluster {
                         | Output::CloseStream(_)
                         | Output::Status(_)
                         | Output::Book(_)
+                        | Output::EventsSkipped(_)
                         | Output::Stopped => {}
+                        Output::Events(entry) => {
+                            self.events.entry(*id).or_default().push(entry);
+                        }
                     }
                 }
             }
@@ -397,7 +405,61 @@ fn a_task_goes_the_whole_road() {
         for master in cluster.masters.values() {
             assert_eq!(master.state().hash(), view.state.hash());
         }
+        check_story(&cluster, &key);
     }
+}
+
+/// Every master told the same events, and those of the task in the order of its life.
+fn check_story(cluster: &Cluster, key: &TaskKey) {
+    let mut told = cluster.events.values();
+    let first = told.next().expect("masters tell events");
+    for other in told {
+        assert_eq!(other, first);
+    }
+    assert!(first.windows(2).all(|pair| pair[0].index < pair[1].index));
+    let all: Vec<&What> = first
+        .iter()
+        .flat_map(|entry| entry.events.iter().map(|event| &event.what))
+        .collect();
+    for name in ["leader_elected", "cluster_founded", "agent_connected"] {
+        assert!(all.iter().any(|what| what.name() == name), "{name}");
+    }
+    let of_task = all
+        .iter()
+        .filter(|what| what.task() == Some(key.task.as_str()));
+    let names: Vec<String> = of_task
+        .map(|what| match what {
+            What::TaskStatus {
+                state,
+                report: Some(report),
+                ..
+            } => format!("{state} {}", report.update.0),
+            What::TaskAcknowledged { update, .. } => format!("acknowledged {}", update.0),
+            other => other.name().to_owned(),
+        })
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "task_launched",
+            "TASK_RUNNING 1",
+            "acknowledged 1",
+            "TASK_FINISHED 2",
+            "acknowledged 2"
+        ]
+    );
+    let accepted = all.iter().find_map(|what| match what {
+        What::OffersAccepted {
+            offers, launched, ..
+        } => Some((offers, launched)),
+        _ => None,
+    });
+    let (offers, launched) = accepted.expect("the accept is told");
+    assert_eq!((offers.len(), *launched), (1, 1));
+    let made = all
+        .iter()
+        .any(|what| matches!(what, What::OfferMade(offer) if offer.id == offers[0]));
+    assert!(made, "the accepted offer was told when it was made");
 }
 
 #[test]

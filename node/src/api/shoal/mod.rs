@@ -1,6 +1,8 @@
 //! Shoal's own API, `/shoal/v1`: JSON in, JSON out, errors that say what, why and what to do.
 
+mod events;
 mod lists;
+mod names;
 mod quorum;
 mod runs;
 mod tasks;
@@ -20,6 +22,7 @@ use super::route::{Ours, query};
 use super::{Api, body};
 use crate::drive::mailbox::Mailbox;
 
+pub use events::Ring;
 pub use quorum::leader;
 
 /// A refusal on its way to the client.
@@ -52,6 +55,7 @@ pub async fn answer(
         body: &bytes,
     };
     let outcome = match ours {
+        Ours::Events => call.events().await,
         Ours::Agents => call.agents().await,
         Ours::Frameworks => call.frameworks().await,
         Ours::Tasks => call.tasks().await,
@@ -103,10 +107,18 @@ impl Call<'_> {
 
     /// The ledger, current; with `stale=ok` as it is here.
     async fn view(&self) -> Result<View, Box<Reply>> {
-        let request = match self.parameter("stale").as_deref() {
-            Some("ok") => shoal_master::Request::ReadStale,
-            Some(_) | None => shoal_master::Request::Read,
-        };
+        match self.parameter("stale").as_deref() {
+            Some("ok") => self.stale().await,
+            Some(_) | None => self.ask_for_view(shoal_master::Request::Read).await,
+        }
+    }
+
+    /// The ledger as it is here.
+    async fn stale(&self) -> Result<View, Box<Reply>> {
+        self.ask_for_view(shoal_master::Request::ReadStale).await
+    }
+
+    async fn ask_for_view(&self, request: shoal_master::Request) -> Result<View, Box<Reply>> {
         match self.master.ask(request).await {
             Answer::State(view) => Ok(view),
             Answer::Refused(refused) => Err(Box::new(refusal(&refused))),

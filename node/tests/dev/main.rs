@@ -1,5 +1,7 @@
 //! Real clusters of real processes, each on loopback addresses of its own.
 
+mod events;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
