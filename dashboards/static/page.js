@@ -82,9 +82,23 @@ function usage(used, total, write) {
   return make("span", {}, bar, ` ${write(used)} / ${write(total)}`);
 }
 
+// What tasks hold of an agent; the rest is free or offered to frameworks.
 function used(agent, name) {
-  const total = scalars(agent.resources).get(name) ?? 0;
-  return { used: total - (scalars(agent.free).get(name) ?? 0), total };
+  return { used: agent.used.get(name) ?? 0, total: scalars(agent.resources).get(name) ?? 0 };
+}
+
+// Adds up what tasks hold, for each agent.
+function count(agents, tasks) {
+  const byId = new Map(agents.map((agent) => [agent.id, agent]));
+  for (const agent of agents) {
+    agent.used = new Map();
+  }
+  for (const task of tasks.filter((task) => !task.terminal)) {
+    const held = byId.get(task.agent)?.used;
+    for (const [name, amount] of held ? scalars(task.resources) : []) {
+      held.set(name, (held.get(name) ?? 0) + amount);
+    }
+  }
 }
 
 function sum(agents, name) {
@@ -110,7 +124,7 @@ function tally(rows, of) {
     const word = String(of(row) ?? "-").replace(/^TASK_/, "").toLowerCase();
     counts.set(word, (counts.get(word) ?? 0) + 1);
   }
-  const parts = [...counts].sort((a, b) => b[1] - a[1]);
+  const parts = [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
   return parts.map(([word, count]) => `${count} ${word}`).join(", ") || "none";
 }
 
@@ -269,6 +283,7 @@ async function look() {
       found.trouble = [error ?? `${path}: status ${answer.status}`, hint].filter(Boolean).join("; ");
     }
   }
+  count(found.agents ?? [], found.tasks ?? []);
   if (!leader.ok && !found.trouble) {
     found.trouble = "No master leads: nothing can be changed, and tasks run on. "
       + `What stands here is ${Math.round(found.age)} s old.`;

@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Answer {
     /// The status code.
     pub status: u16,
+    /// The head, in lower case.
+    pub head: String,
     /// Of the answer, chunks put together.
     pub body: Vec<u8>,
 }
@@ -89,7 +91,7 @@ fn parse(all: &[u8]) -> Result<Answer, String> {
     } else {
         rest.to_vec()
     };
-    Ok(Answer { status, body })
+    Ok(Answer { status, head, body })
 }
 
 fn unchunk(mut rest: &[u8]) -> Result<Vec<u8>, String> {

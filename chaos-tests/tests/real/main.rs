@@ -25,4 +25,5 @@ mod follower_killed;
 mod leader_killed;
 mod master_wiped;
 mod metrics;
+mod page;
 mod prometheus;

@@ -155,11 +155,11 @@ catalogue! {
     LEDGER_OFFERS = Kind::Gauge, "shoal_ledger_offers", [],
         "Offers in the ledger of this master that are out.";
     LEDGER_CPUS = Kind::Gauge, "shoal_ledger_cpus", ["share"],
-        "Processors of all agents in the ledger of this master: total, and free of these.";
+        "Processors of all agents in the ledger of this master: total, and of these free and offered.";
     LEDGER_MEMORY = Kind::Gauge, "shoal_ledger_memory_bytes", ["share"],
-        "Main memory of all agents in the ledger of this master: total, and free of these.";
+        "Main memory of all agents in the ledger of this master: total, and of these free and offered.";
     LEDGER_DISK = Kind::Gauge, "shoal_ledger_disk_bytes", ["share"],
-        "Disk of all agents in the ledger of this master: total, and free of these.";
+        "Disk of all agents in the ledger of this master: total, and of these free and offered.";
     GOSSIP_BYTES = Kind::Counter, "shoal_gossip_bytes_total", ["direction"],
         "Bytes of gossip datagrams, by direction.";
     GOSSIP_SUSPICIONS = Kind::Counter, "shoal_gossip_suspicions_total", [],

@@ -44,10 +44,19 @@ impl std::fmt::Debug for Cluster {
     }
 }
 
-/// Total and free of one resource.
+/// One resource: all of it, what nobody has, and what is offered.
 struct Shares {
     total: Gauge,
     free: Gauge,
+    offered: Gauge,
+}
+
+/// What the shares are counted from.
+#[derive(Default)]
+struct Holdings<'a> {
+    total: Vec<&'a Resources>,
+    free: Vec<&'a Resources>,
+    offered: Vec<&'a Resources>,
 }
 
 impl Shares {
@@ -55,16 +64,18 @@ impl Shares {
         Shares {
             total: gauge(metric, &["total"]),
             free: gauge(metric, &["free"]),
+            offered: gauge(metric, &["offered"]),
         }
     }
 
-    fn set(&self, name: &str, unit: f64, total: &[&Resources], free: &[&Resources]) {
+    fn set(&self, name: &str, unit: f64, holdings: &Holdings<'_>) {
         let sum = |all: &[&Resources]| -> f64 {
             let amounts = all.iter().map(|resources| resources.scalar(name).as_f64());
             amounts.sum::<f64>() * unit
         };
-        self.total.set(sum(total));
-        self.free.set(sum(free));
+        self.total.set(sum(&holdings.total));
+        self.free.set(sum(&holdings.free));
+        self.offered.set(sum(&holdings.offered));
     }
 }
 
@@ -107,7 +118,7 @@ impl Cluster {
     fn show_offers(&self, view: &View) {
         let offers = &view.state.offers;
         let mut agents = [0_u32; AGENTS.len()];
-        let (mut total, mut free) = (Vec::new(), Vec::new());
+        let mut holdings = Holdings::default();
         for (_, row) in offers.agents() {
             let at = match row.presence {
                 Presence::Connected { .. } => 0,
@@ -115,9 +126,11 @@ impl Cluster {
                 Presence::Unreachable { .. } => 2,
             };
             agents[at] += 1;
-            total.push(&row.info.resources);
-            free.push(&row.free);
+            holdings.total.push(&row.info.resources);
+            holdings.free.push(&row.free);
         }
+        let out = offers.offers().map(|row| &row.offer.resources);
+        holdings.offered.extend(out);
         let mut frameworks = [0_u32; FRAMEWORKS.len()];
         for (_, row) in offers.frameworks() {
             frameworks[usize::from(row.stream().is_none())] += 1;
@@ -133,9 +146,9 @@ impl Cluster {
         set_all(&self.frameworks, &frameworks);
         set_all(&self.tasks, &tasks);
         self.offers.set(offers.offers().count() as f64);
-        self.cpus.set("cpus", 1.0, &total, &free);
-        self.memory.set("mem", MEBIBYTE, &total, &free);
-        self.disk.set("disk", MEBIBYTE, &total, &free);
+        self.cpus.set("cpus", 1.0, &holdings);
+        self.memory.set("mem", MEBIBYTE, &holdings);
+        self.disk.set("disk", MEBIBYTE, &holdings);
     }
 }
 
