@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::model::{Field, Message, Schema, Shape};
+use super::model::{Field, Kind, Message, Schema, Shape};
 
 /// The method of one message; messages that demand nothing keep the trait's own, which is empty.
 pub fn push(code: &mut String, schema: &Schema, message: &Message) {
@@ -12,9 +12,22 @@ pub fn push(code: &mut String, schema: &Schema, message: &Message) {
     code.push_str("fn missing(&self, report: &mut Missing) {\n");
     for field in message.fields.iter().filter(|f| f.shape == Shape::Required) {
         let Field { ident, name, .. } = field;
+        // A number that the enum does not have is no value of it: proto2 reads it as absent.
+        let known = match &field.kind {
+            Kind::Enum(path) => format!(".and_then(<{path} as Names>::name)"),
+            Kind::Bool
+            | Kind::Int32
+            | Kind::Int64
+            | Kind::Uint32
+            | Kind::Uint64
+            | Kind::Double
+            | Kind::Text
+            | Kind::Bytes
+            | Kind::Message { .. } => String::new(),
+        };
         let _ = writeln!(
             code,
-            "if self.{ident}.is_none() {{ report.absent({name:?}); }}"
+            "if self.{ident}{known}.is_none() {{ report.absent({name:?}); }}"
         );
     }
     let mut inside: Vec<&Field> = message

@@ -19,17 +19,11 @@ pub enum Refusal {
     #[error("Expecting 'Content-Type' to be present")]
     NoContentType,
     /// The body's type is none of those that are read.
-    #[error("Expecting 'Content-Type' of {expected}")]
-    ContentType {
-        /// The types that are read.
-        expected: &'static str,
-    },
+    #[error("Expecting 'Content-Type' of application/json or application/x-protobuf")]
+    ContentType,
     /// None of the types that can be written is wanted.
-    #[error("Expecting 'Accept' to allow {expected}")]
-    Accept {
-        /// The types that can be written.
-        expected: &'static str,
-    },
+    #[error("Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'")]
+    Accept,
     /// The body cannot be read.
     #[error(transparent)]
     Body(#[from] DecodeError),
@@ -91,8 +85,8 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Refusal::Method { .. } => 405,
-            Refusal::ContentType { .. } => 415,
-            Refusal::Accept { .. } => 406,
+            Refusal::ContentType => 415,
+            Refusal::Accept => 406,
             Refusal::Body(DecodeError::TooLarge) => 413,
             Refusal::NotSubscribed => 403,
             Refusal::NotImplemented(_) => 501,

@@ -14,6 +14,7 @@ mod scheduler;
 pub mod server;
 mod shoal;
 mod snapshot;
+mod v1;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};

@@ -8,49 +8,34 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
 use hyper::body::Incoming;
 use shoal_api::notice::Notice;
 use shoal_api::{AgentId, FrameworkId, FrameworkInfo, HostPort, StreamId};
 use shoal_master::{Answer, Refused, View};
-use shoal_mesos::call::{Admitted, Head, Received, Request as Asked, Standing, receive};
+use shoal_mesos::call::{Admitted, Received, Request as Asked, Standing, receive};
 use shoal_mesos::codec::Codec;
 use shoal_mesos::event::{Audience, Surroundings, record, refusal};
 use shoal_mesos::master::Master;
-use shoal_mesos::negotiate::Formats;
 use shoal_mesos::refusal::Refusal;
 use tokio::sync::{mpsc, oneshot};
 
 use super::reply::{self, Reply, ReplyBody};
+use super::v1::{Heading, STREAM_ID, refused};
 use super::{Api, body};
 use crate::drive::mailbox::{Inbound, Mail, Mailbox, Opened, connection};
 use crate::limits;
 
-/// The header that names a subscription.
-const STREAM_ID: HeaderName = HeaderName::from_static("mesos-stream-id");
-
 /// Answers one call.
 pub async fn call(api: &Api, master: &Mailbox, request: Request<Incoming>) -> Reply {
     let (parts, incoming) = request.into_parts();
-    let text = |name: &HeaderName| {
-        parts
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
-    let head = Head {
-        method: parts.method.as_str(),
-        content_type: text(&CONTENT_TYPE),
-        accept: text(&http::header::ACCEPT),
-        stream: text(&STREAM_ID),
-        principal: None,
-    };
+    let heading = Heading::of(&parts);
     let bytes = match body::read(&parts.headers, incoming).await {
         Ok(bytes) => bytes,
         Err(error) => return reply::text(error.status(), error.to_string()),
     };
-    match receive(&head, &bytes, Formats::JsonOnly) {
+    match receive(&heading.head(), &bytes) {
         Err(refusal) => refused(&refusal),
         Ok(Asked::Subscribe {
             codec,
@@ -62,17 +47,6 @@ pub async fn call(api: &Api, master: &Mailbox, request: Request<Incoming>) -> Re
         }) => told_off(codec, &why),
         Ok(Asked::Call(received)) => ask(master, &parts.headers, received).await,
     }
-}
-
-fn refused(refusal: &Refusal) -> Reply {
-    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    let mut reply = reply::text(status, refusal.to_string());
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        reply
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("POST"));
-    }
-    reply
 }
 
 fn unavailable(why: &str) -> Reply {

@@ -23,7 +23,7 @@ use shoal_api::{FrameworkId, FrameworkInfo, Principal, Role, StreamId, UpdateId}
 
 use crate::codec::Codec;
 use crate::limits;
-use crate::negotiate::Formats;
+use crate::negotiate;
 use crate::proto::v1;
 use crate::proto::v1::scheduler as wire;
 use crate::proto::v1::scheduler::call::Type;
@@ -99,18 +99,18 @@ pub enum Admitted {
 /// # Errors
 /// The first gate that it does not pass, in Mesos' order: method, type of the body, body, call,
 /// type of the answer, stream.
-pub fn receive(head: &Head<'_>, body: &[u8], formats: Formats) -> Result<Request, Refusal> {
+pub fn receive(head: &Head<'_>, body: &[u8]) -> Result<Request, Refusal> {
     if head.method != "POST" {
         return Err(Refusal::Method {
             method: head.method.chars().take(limits::QUOTED_BYTES).collect(),
         });
     }
-    let codec = formats.of_body(head.content_type)?;
+    let codec = negotiate::of_body(head.content_type)?;
     let call: wire::Call = codec.decode(body)?;
     validate::call(&call, head.principal)?;
     match call.r#type() {
         Type::Subscribe => {
-            let codec = formats.of_answer(head.accept)?;
+            let codec = negotiate::of_answer(head.accept)?;
             if head.stream.is_some() {
                 return Err(Refusal::SubscribeWithStream);
             }
@@ -123,7 +123,7 @@ pub fn receive(head: &Head<'_>, body: &[u8], formats: Formats) -> Result<Request
         }
         other => {
             if other == Type::ReconcileOperations {
-                formats.of_answer(head.accept)?;
+                negotiate::of_answer(head.accept)?;
             }
             let id = call.framework_id.as_ref().map_or("", |id| id.value());
             Ok(Request::Call(Received {

@@ -13,7 +13,7 @@ use crate::call::Head;
 use crate::codec::Codec;
 use crate::json::Message;
 use crate::limits;
-use crate::negotiate::Formats;
+use crate::negotiate;
 use crate::proto::v1::agent::call::Type as AgentType;
 use crate::proto::v1::master::call::Type as MasterType;
 use crate::proto::v1::{agent, master};
@@ -33,12 +33,8 @@ pub struct Asked<C> {
 /// # Errors
 /// The first gate that it does not pass, in Mesos' order: method, type of the body, body, call, type
 /// of the answer.
-pub fn to_master(
-    head: &Head<'_>,
-    body: &[u8],
-    formats: Formats,
-) -> Result<Asked<master::Call>, Refusal> {
-    receive(head, body, formats, |call: &master::Call| {
+pub fn to_master(head: &Head<'_>, body: &[u8]) -> Result<Asked<master::Call>, Refusal> {
+    receive(head, body, |call: &master::Call| {
         let invalid = |why: String| Refusal::InvalidOperation { api: "master", why };
         if call.r#type() == MasterType::Unknown {
             return Err(invalid(expected("type")));
@@ -54,12 +50,8 @@ pub fn to_master(
 ///
 /// # Errors
 /// As [`to_master`].
-pub fn to_agent(
-    head: &Head<'_>,
-    body: &[u8],
-    formats: Formats,
-) -> Result<Asked<agent::Call>, Refusal> {
-    receive(head, body, formats, |call: &agent::Call| {
+pub fn to_agent(head: &Head<'_>, body: &[u8]) -> Result<Asked<agent::Call>, Refusal> {
+    receive(head, body, |call: &agent::Call| {
         let missing = match call.r#type() {
             AgentType::Unknown => Some("type"),
             AgentType::GetMetrics if call.get_metrics.is_none() => Some("get_metrics"),
@@ -80,7 +72,6 @@ pub fn to_agent(
 fn receive<C: Message>(
     head: &Head<'_>,
     body: &[u8],
-    formats: Formats,
     validate: impl FnOnce(&C) -> Result<(), Refusal>,
 ) -> Result<Asked<C>, Refusal> {
     if head.method != "POST" {
@@ -88,9 +79,9 @@ fn receive<C: Message>(
             method: head.method.chars().take(limits::QUOTED_BYTES).collect(),
         });
     }
-    let call: C = formats.of_body(head.content_type)?.decode(body)?;
+    let call: C = negotiate::of_body(head.content_type)?.decode(body)?;
     validate(&call)?;
-    let codec = formats.of_answer(head.accept)?;
+    let codec = negotiate::of_answer(head.accept)?;
     Ok(Asked { codec, call })
 }
 

@@ -1,7 +1,8 @@
 //! Recorded requests get the recorded status and text.
 
 use shoal_mesos::call::{Admitted, Head, Request, Standing, receive};
-use shoal_mesos::negotiate::Formats;
+use shoal_mesos::codec::Codec;
+use shoal_mesos::proto::v1::scheduler::Call;
 
 use crate::{Exchange, exchanges};
 
@@ -25,8 +26,18 @@ const NOT_SERVED: [&str; 11] = [
 #[test]
 fn the_answers_are_those_of_mesos() {
     for exchange in exchanges() {
-        let (status, text) = answer(&exchange, Formats::JsonOnly);
-        assert_eq!(answer(&exchange, Formats::Both), (status, text.clone()));
+        let body = exchange.body.as_bytes();
+        let (status, text) = answer(&exchange, exchange.content_type.as_deref(), body);
+        if let Ok(call) = Codec::Json.decode::<Call>(body) {
+            let binary = Codec::Protobuf.encode(&call);
+            let type_of = exchange.content_type.as_deref();
+            let type_of = type_of.map(|name| match name {
+                "application/json" => "application/x-protobuf",
+                other => other,
+            });
+            let answered = answer(&exchange, type_of, &binary);
+            assert_eq!(answered, (status, text.clone()), "{}", exchange.name);
+        }
         if NOT_SERVED.contains(&exchange.name.as_str()) {
             assert_eq!(status, 501, "{}: {text}", exchange.name);
             continue;
@@ -41,15 +52,15 @@ fn the_answers_are_those_of_mesos() {
 }
 
 /// What a master would answer; the ledger's part is played from the recordings.
-fn answer(exchange: &Exchange, formats: Formats) -> (u16, String) {
+fn answer(exchange: &Exchange, content_type: Option<&str>, body: &[u8]) -> (u16, String) {
     let head = Head {
         method: &exchange.method,
-        content_type: exchange.content_type.as_deref(),
+        content_type,
         accept: exchange.accept.as_deref(),
         stream: exchange.stream.as_deref(),
         principal: None,
     };
-    let request = match receive(&head, exchange.body.as_bytes(), formats) {
+    let request = match receive(&head, body) {
         Ok(request) => request,
         Err(refusal) => return (refusal.status(), refusal.to_string()),
     };
@@ -89,31 +100,6 @@ fn standing(exchange: &Exchange, framework: &str) -> Option<Standing> {
 }
 
 #[test]
-fn protobuf_is_refused_where_only_json_is_served() {
-    let head = Head {
-        method: "POST",
-        content_type: Some("application/x-protobuf"),
-        ..Head::default()
-    };
-    let refusal = receive(&head, b"", Formats::JsonOnly).unwrap_err();
-    assert_eq!(refusal.status(), 415);
-    assert!(
-        refusal
-            .to_string()
-            .contains("protobuf is not supported yet"),
-        "{refusal}"
-    );
-    let wanted = Formats::JsonOnly
-        .of_answer(Some("application/x-protobuf"))
-        .unwrap_err();
-    assert_eq!(wanted.status(), 406);
-    assert!(
-        wanted.to_string().contains("protobuf is not supported yet"),
-        "{wanted}"
-    );
-}
-
-#[test]
 fn a_framework_without_a_stream_is_told_before_its_header_is_looked_at() {
     let body = format!(r#"{{"type":"REVIVE","framework_id":{{"value":"{FRAMEWORK}"}}}}"#);
     let head = Head {
@@ -121,7 +107,7 @@ fn a_framework_without_a_stream_is_told_before_its_header_is_looked_at() {
         content_type: Some("application/json"),
         ..Head::default()
     };
-    let Ok(Request::Call(call)) = receive(&head, body.as_bytes(), Formats::JsonOnly) else {
+    let Ok(Request::Call(call)) = receive(&head, body.as_bytes()) else {
         panic!("a REVIVE is a call");
     };
     let gone = Standing {
@@ -143,7 +129,7 @@ fn another_principal_is_refused() {
         principal: Some(&other),
         ..Head::default()
     };
-    let Ok(Request::Call(call)) = receive(&head, body.as_bytes(), Formats::JsonOnly) else {
+    let Ok(Request::Call(call)) = receive(&head, body.as_bytes()) else {
         panic!("a TEARDOWN is a call");
     };
     let standing = Standing {
@@ -189,7 +175,7 @@ fn what_a_call_lacks_is_named_with_its_place() {
         ..Head::default()
     };
     for (body, text) in cases {
-        let refusal = receive(&head, body.as_bytes(), Formats::JsonOnly).unwrap_err();
+        let refusal = receive(&head, body.as_bytes()).unwrap_err();
         assert_eq!(refusal.status(), 400);
         assert_eq!(refusal.to_string(), text);
     }

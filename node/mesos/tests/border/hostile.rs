@@ -4,7 +4,6 @@ use proptest::prelude::*;
 use shoal_mesos::call::{Head, receive};
 use shoal_mesos::codec::Codec;
 use shoal_mesos::limits;
-use shoal_mesos::negotiate::Formats;
 use shoal_mesos::proto::v1;
 use shoal_mesos::proto::v1::scheduler::{Call, Event};
 use shoal_mesos::record_io::Decoder;
@@ -18,7 +17,7 @@ fn offer(codec: Codec, body: &[u8]) {
         ..Head::default()
     };
     // Only that it comes back matters.
-    let _ = receive(&head, body, Formats::Both);
+    let _ = receive(&head, body);
 }
 
 #[test]
@@ -78,12 +77,7 @@ fn size_is_bounded() {
         content_type: Some("application/json"),
         ..Head::default()
     };
-    assert_eq!(
-        receive(&head, &body, Formats::JsonOnly)
-            .unwrap_err()
-            .status(),
-        413
-    );
+    assert_eq!(receive(&head, &body).unwrap_err().status(), 413);
 }
 
 proptest! {

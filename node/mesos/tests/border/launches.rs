@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use shoal_api::call::{AgentName, Call, Filters, FrameworkCall, Launch};
 use shoal_api::{Command, TaskSpec};
 use shoal_mesos::call::{Admitted, Head, Request, Standing, receive};
-use shoal_mesos::negotiate::Formats;
 use shoal_mesos::proto::v1;
 use shoal_mesos::refusal::Refusal;
 
@@ -25,7 +24,7 @@ fn call(body: &Value) -> Result<Call, Refusal> {
         stream: Some(STREAM),
         ..Head::default()
     };
-    let request = receive(&head, body.to_string().as_bytes(), Formats::JsonOnly)?;
+    let request = receive(&head, body.to_string().as_bytes())?;
     let Request::Call(received) = request else {
         panic!("{body} is a call");
     };

@@ -9,7 +9,6 @@ use shoal_mesos::codec::Codec;
 use shoal_mesos::json::Message;
 use shoal_mesos::limits;
 use shoal_mesos::listing::Source;
-use shoal_mesos::negotiate::Formats;
 use shoal_mesos::operator::answers::{self, Part};
 use shoal_mesos::operator::{events, show, to_agent, to_master};
 use shoal_mesos::proto::v1::master::{Event, Response, call, response};
@@ -207,7 +206,7 @@ fn bad_calls_are_refused_as_by_mesos() {
     let mut seen = 0;
     for line in lines {
         let exchange: Exchange = serde_json::from_str(line).unwrap();
-        let refused = to_master(&head(&exchange), exchange.body.as_bytes(), Formats::Both);
+        let refused = to_master(&head(&exchange), exchange.body.as_bytes());
         let by_the_border = [
             "Expecting",
             "405",
@@ -242,13 +241,13 @@ fn an_agent_and_old_names_are_understood() {
         content_type: Some("application/json"),
         ..Head::default()
     };
-    let call = to_master(&post, br#"{"type":"GET_LEADING_MASTER"}"#, Formats::Both).unwrap();
+    let call = to_master(&post, br#"{"type":"GET_LEADING_MASTER"}"#).unwrap();
     assert_eq!(call.call.r#type(), call::Type::GetMaster);
     assert_eq!(
         &*Codec::Json.encode(&call.call),
         br#"{"type":"GET_MASTER"}"#
     );
-    assert!(to_agent(&post, br#"{"type":"GET_HEALTH"}"#, Formats::Both).is_ok());
+    assert!(to_agent(&post, br#"{"type":"GET_HEALTH"}"#).is_ok());
     for (body, text) in [
         (
             "{}",
@@ -263,7 +262,7 @@ fn an_agent_and_old_names_are_understood() {
             "Failed to convert JSON into Call protobuf: Missing required fields: list_files.path",
         ),
     ] {
-        let refusal = to_agent(&post, body.as_bytes(), Formats::Both).unwrap_err();
+        let refusal = to_agent(&post, body.as_bytes()).unwrap_err();
         assert_eq!(refusal.to_string(), text);
         assert_eq!(refusal.status(), 400);
     }
@@ -282,7 +281,7 @@ fn every_call_names_what_it_lacks() {
         let kind = call::Type::try_from(number).expect("numbers have no gaps");
         let name = kind.as_str_name();
         let body = format!(r#"{{"type":"{name}"}}"#);
-        let Err(refusal) = to_master(&post, body.as_bytes(), Formats::Both) else {
+        let Err(refusal) = to_master(&post, body.as_bytes()) else {
             let reads = name.starts_with("GET_") || name == "SUBSCRIBE";
             assert!(reads, "{name}");
             continue;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shoal_api::{Capability, FrameworkInfo, Principal, Role};
 use shoal_mesos::call::{Head, Request, details, receive};
-use shoal_mesos::negotiate::Formats;
 
 fn subscribe(info: &Value, principal: Option<&Principal>) -> Result<FrameworkInfo, Arc<str>> {
     subscribe_with(&json!({"framework_info": info}), principal)
@@ -25,7 +24,7 @@ fn subscribe_with(
         principal,
         ..Head::default()
     };
-    match receive(&head, body.to_string().as_bytes(), Formats::JsonOnly) {
+    match receive(&head, body.to_string().as_bytes()) {
         Ok(Request::Subscribe { framework, .. }) => framework,
         other => panic!("{body} became {other:?}"),
     }

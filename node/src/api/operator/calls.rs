@@ -9,10 +9,11 @@ use shoal_mesos::proto::v1::master::Call;
 use shoal_mesos::proto::v1::master::call::Type;
 use shoal_mesos::refusal::Refusal;
 
-use super::{message, refused};
+use super::message;
 use crate::api::listing::{self, Written, aside, with_identity};
 use crate::api::moment::Moment;
 use crate::api::reply::{self, Reply};
+use crate::api::v1::refused;
 use crate::api::{Api, snapshot};
 use crate::drive::mailbox::Mailbox;
 
