@@ -44,6 +44,8 @@ pub const HTTP_STREAM_PIECES: usize = 16;
 pub const LISTINGS: usize = 32;
 /// How long a listing waits for its turn.
 pub const LISTING_WAIT: Duration = Duration::from_secs(10);
+/// Files of sandboxes that are being sent whole. Full: 503.
+pub const DOWNLOADS: usize = 64;
 /// Bytes in the name of the function that `jsonp` asks for. More: 400.
 pub const CALLBACK_BYTES: usize = 128;
 /// Notices that wait for one framework. Full: its stream is closed.

@@ -308,6 +308,9 @@ impl Node {
         let agent = Executor::start(config, masters, stopped);
         let agent = agent.map_err(|error| refused(&error))?;
         tokio::spawn(show_agent(agent.status.clone()));
+        if self.api.agent.set(agent.window.clone()).is_err() {
+            unreachable!("a node has one agent");
+        }
         self.agent = Some((agent, stopper));
         Ok(())
     }

@@ -23,6 +23,7 @@ mod session;
 mod text;
 mod timer;
 mod updates;
+mod view;
 
 pub use config::{Config, Recovered, StartError};
 pub use machine::{Agent, Counters};
@@ -31,3 +32,4 @@ pub use port::{
     Process, SessionChange, Signal, Spawn,
 };
 pub use record::{Record, RecordError, Ticket};
+pub use view::{AgentView, TaskView};

@@ -13,6 +13,8 @@ pub const UPDATES_PER_TASK: usize = 16;
 /// Answers to kills of unknown tasks that wait for the ledger; beyond it the oldest is left out, as
 /// the master repeats its kill with the next session. Ours.
 pub const TOMBSTONES: usize = 1_024;
+/// Forgotten tasks that are remembered for people; beyond it the oldest makes room. Ours.
+pub const FORGOTTEN: usize = 256;
 /// File pieces that are being read at one time; beyond it a read is refused. Ours.
 pub const READS: usize = 64;
 /// Bytes of the frameworks' own encodings in one hello; beyond it they are left out, as the ledger

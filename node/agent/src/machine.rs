@@ -12,6 +12,7 @@ use crate::record::{Record, Ticket};
 use crate::session::Session;
 use crate::timer::{Timer, Timers};
 use crate::updates::Tombstone;
+use crate::view::TaskView;
 
 /// Counts for whoever exports them; all only rise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +57,7 @@ pub struct Agent {
     pub(crate) running: usize,
     pub(crate) runtime: BTreeMap<TaskKey, Runtime>,
     pub(crate) tombstones: BTreeMap<TaskKey, Tombstone>,
+    pub(crate) forgotten: VecDeque<TaskView>,
     pub(crate) session: Session,
     pub(crate) keeper: Keeper,
     pub(crate) timers: Timers,
@@ -112,6 +114,7 @@ impl Agent {
             running,
             runtime,
             tombstones: BTreeMap::new(),
+            forgotten: VecDeque::new(),
             session: Session::default(),
             keeper: Keeper::Unheard,
             timers: Timers::default(),

@@ -15,6 +15,7 @@ use crate::record::{Record, Ticket};
 use crate::text;
 use crate::timer::Timer;
 use crate::updates::{Flight, Minted};
+use crate::view::TaskView;
 
 /// What is known of a task in this life of the agent only.
 #[derive(Clone, Debug)]
@@ -484,6 +485,8 @@ impl Agent {
             self.counters.ignored += 1;
             return;
         }
+        let view = TaskView::of(standing, true);
+        self.remember(view);
         self.record(Record::Forgotten {
             fence,
             task: task.clone(),

@@ -3,6 +3,7 @@
 //! Nothing in here does IO or holds state. What a call may do is decided by the ledger; how a
 //! request reaches this code, and who may send it, is the node's affair.
 
+pub mod agent;
 pub mod call;
 pub mod codec;
 pub mod event;

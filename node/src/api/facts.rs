@@ -2,7 +2,7 @@
 //!
 //! Only what is true of this node is told; a flag of Mesos that has no counterpart here is left out.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use shoal_api::{Attribute, AttributeValue, Value};
 
@@ -17,22 +17,20 @@ pub struct Facts {
     pub master_flags: Vec<(&'static str, String)>,
     /// Of an agent, in order of name.
     pub agent_flags: Vec<(&'static str, String)>,
-    /// Where everything durable is.
-    pub data: PathBuf,
 }
 
 impl Facts {
     /// Of a node with this configuration.
     pub fn of(config: &NodeConfig) -> Facts {
         let no = || "false".to_owned();
-        let mut master_flags = common(config, &config.http);
+        let mut master_flags = common(&config.http, &config.data);
         master_flags.extend([
             ("authenticate_agents", no()),
             ("authenticate_frameworks", no()),
             ("authenticate_http_frameworks", no()),
             ("cluster", config.cluster.as_str().to_owned()),
         ]);
-        let mut agent_flags = common(config, &config.agent_http);
+        let mut agent_flags = common(&config.agent_http, &config.data.join("agent"));
         let is_root = rustix::process::getuid().is_root();
         agent_flags.extend([
             ("attributes", attributes(&config.attributes)),
@@ -46,20 +44,19 @@ impl Facts {
             cluster: config.cluster.as_str().to_owned(),
             master_flags,
             agent_flags,
-            data: config.data.clone(),
         }
     }
 }
 
 /// What both have.
-fn common(config: &NodeConfig, listen: &Listen) -> Vec<(&'static str, String)> {
+fn common(listen: &Listen, work: &Path) -> Vec<(&'static str, String)> {
     vec![
         ("authenticate_http_readonly", "false".to_owned()),
         ("authenticate_http_readwrite", "false".to_owned()),
         ("hostname", listen.advertise.host.to_string()),
         ("ip", listen.bind.ip().to_string()),
         ("port", listen.bind.port().to_string()),
-        ("work_dir", config.data.display().to_string()),
+        ("work_dir", work.display().to_string()),
     ]
 }
 

@@ -80,7 +80,7 @@ pub async fn answer(
         pieces
     });
     match written.await {
-        Ok(Written { pieces, held }) => in_javascript(callback, pieces, Some(held)),
+        Ok(Written { pieces, held }) => finished(callback, pieces, Some(held)),
         Err(refusal) => *refusal,
     }
 }
@@ -88,13 +88,16 @@ pub async fn answer(
 /// A short document of version 0, as JSON or as a call of what `jsonp` names.
 pub fn document(asked: Option<&str>, body: impl Into<Bytes>) -> Reply {
     match callback(asked) {
-        Ok(callback) => in_javascript(callback, vec![body.into()], None),
+        Ok(callback) => finished(callback, vec![body.into()], None),
         Err(refusal) => *refusal,
     }
 }
 
 /// The function that `jsonp` names. What could be anything but a name is refused, where Mesos takes it.
-fn callback(asked: Option<&str>) -> Result<Option<String>, Box<Reply>> {
+///
+/// # Errors
+/// 400.
+pub fn callback(asked: Option<&str>) -> Result<Option<String>, Box<Reply>> {
     let Some(name) = query(asked, "jsonp") else {
         return Ok(None);
     };
@@ -106,7 +109,8 @@ fn callback(asked: Option<&str>) -> Result<Option<String>, Box<Reply>> {
     Ok(Some(name))
 }
 
-fn in_javascript(
+/// JSON, or a call of a function with it.
+pub fn finished(
     callback: Option<String>,
     mut pieces: Vec<Bytes>,
     held: Option<tokio::sync::OwnedSemaphorePermit>,

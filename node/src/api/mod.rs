@@ -1,5 +1,6 @@
 //! HTTP: one server, one route table, one file per dialect or kind of endpoint.
 
+mod agent;
 mod basics;
 pub mod board;
 pub mod body;
@@ -26,13 +27,14 @@ use tokio::sync::Semaphore;
 
 use crate::authorize::{Action, Caller, Object, Policy};
 use crate::drive::mailbox::Mailbox;
+use crate::executor::Window;
 use crate::limits;
 use crate::metrics::Cluster;
 pub use basics::MESOS_VERSION;
 use board::Board;
 use facts::Facts;
 use reply::Reply;
-use route::{Door, Endpoint, Ours};
+use route::{Door, Endpoint, Ours, Own};
 
 /// What all handlers share.
 #[derive(Debug)]
@@ -43,12 +45,16 @@ pub struct Api {
     pub policy: Policy,
     /// The master of this node, from its start on.
     pub master: OnceLock<Mailbox>,
+    /// The agent of this node, from its start on.
+    pub agent: OnceLock<Window>,
     /// How the node was started.
     pub facts: Facts,
     /// Room for listings that are being written or sent.
     listings: Arc<Semaphore>,
     /// Seats for clients that follow the events.
     event_clients: Arc<Semaphore>,
+    /// Room for files that are being sent.
+    downloads: Arc<Semaphore>,
     counters: counters::Counters,
     cluster: OnceLock<Cluster>,
 }
@@ -60,9 +66,11 @@ impl Api {
             board,
             policy,
             master: OnceLock::new(),
+            agent: OnceLock::new(),
             facts,
             listings: Arc::new(Semaphore::new(limits::LISTINGS)),
             event_clients: Arc::new(Semaphore::new(limits::EVENT_CLIENTS)),
+            downloads: Arc::new(Semaphore::new(limits::DOWNLOADS)),
             counters: counters::Counters::new(),
             cluster: OnceLock::new(),
         }
@@ -124,6 +132,7 @@ async fn answer(
             Some(master) => listing::answer(api, master, which, request.uri().query()).await,
             None => no_mesos_master(),
         },
+        Endpoint::Own(own) => agent::answer(api, own, request).await,
         Endpoint::Flags => {
             let flags = shoal_mesos::listing::flags(&api.facts.master_flags);
             listing::document(request.uri().query(), flags)
@@ -154,9 +163,12 @@ fn asked(endpoint: &Endpoint) -> (Action, Object) {
         | Endpoint::Redirect
         | Endpoint::Flags
         | Endpoint::Snapshot
+        | Endpoint::Own(Own::Flags | Own::Snapshot)
         | Endpoint::Leader => Action::Observe,
-        // The operator API of a master serves what reads only.
-        Endpoint::Listing(_) | Endpoint::Operator => Action::Read,
+        // The operator API serves what reads only.
+        Endpoint::Listing(_)
+        | Endpoint::Operator
+        | Endpoint::Own(Own::State | Own::Operator | Own::Files(_)) => Action::Read,
         Endpoint::Scheduler => Action::Call,
         Endpoint::Ours(ours) => match ours {
             Ours::Events

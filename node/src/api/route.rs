@@ -36,6 +36,8 @@ pub enum Endpoint {
     Flags,
     /// Mesos: metrics by Mesos' names.
     Snapshot,
+    /// Mesos: an endpoint of an agent.
+    Own(Own),
     /// Ours: members of the gossip.
     Members,
     /// Ours: the leading master.
@@ -72,6 +74,34 @@ pub enum Page {
     Style,
     /// What to do about each alert.
     Runbooks,
+}
+
+/// What an agent answers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// Everything about it.
+    State,
+    /// How it was started.
+    Flags,
+    /// Its metrics by Mesos' names.
+    Snapshot,
+    /// Its operator API.
+    Operator,
+    /// The files of its tasks.
+    Files(Files),
+}
+
+/// What is done with files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// Lists a folder.
+    Browse,
+    /// Reads a piece.
+    Read,
+    /// Sends all of one.
+    Download,
+    /// Lists which folders there are.
+    Debug,
 }
 
 /// What answers a request to our own API, on a master.
@@ -120,6 +150,7 @@ impl Endpoint {
         "operator",
         "flags",
         "snapshot",
+        "files",
         "members",
         "leader",
         "events",
@@ -146,6 +177,13 @@ impl Endpoint {
             Endpoint::Operator => "operator",
             Endpoint::Flags => "flags",
             Endpoint::Snapshot => "snapshot",
+            Endpoint::Own(own) => match own {
+                Own::State => "listing",
+                Own::Flags => "flags",
+                Own::Snapshot => "snapshot",
+                Own::Operator => "operator",
+                Own::Files(_) => "files",
+            },
             Endpoint::Members => "members",
             Endpoint::Leader => "leader",
             Endpoint::Ours(ours) => ours.label(),
@@ -204,6 +242,22 @@ const MASTER_ROUTES: &[(&str, Endpoint)] = &[
     ("flags", Endpoint::Flags),
     ("metrics/snapshot", Endpoint::Snapshot),
 ];
+
+/// Mesos' routes of an agent, without the process' name.
+const AGENT_ROUTES: &[(&str, Endpoint)] = &[
+    ("api/v1", Endpoint::Own(Own::Operator)),
+    ("state", Endpoint::Own(Own::State)),
+    ("state.json", Endpoint::Own(Own::State)),
+    ("flags", Endpoint::Own(Own::Flags)),
+    ("metrics/snapshot", Endpoint::Own(Own::Snapshot)),
+    ("files/browse", Endpoint::Own(Own::Files(Files::Browse))),
+    ("files/read", Endpoint::Own(Own::Files(Files::Read))),
+    ("files/download", Endpoint::Own(Own::Files(Files::Download))),
+    ("files/debug", Endpoint::Own(Own::Files(Files::Debug))),
+];
+
+/// Paths of an agent that stand below a route of its own and are none of it.
+const AGENT_OTHERS: &[&str] = &["api/v1/executor", "api/v1/resource_provider"];
 
 /// Paths that Mesos' rule never catches.
 const OTHER_DIALECTS: &[&str] = &["v2", "v1", "scheduler", "shoal"];
@@ -284,8 +338,12 @@ fn mesos(door: Door, path: &str) -> Option<Endpoint> {
     }
     let routes = match door {
         Door::Node => MASTER_ROUTES,
-        Door::Agent => &[],
+        Door::Agent => AGENT_ROUTES,
     };
+    let other = |path: &&str| own == *path || own.starts_with(&format!("{path}/"));
+    if door == Door::Agent && AGENT_OTHERS.iter().any(other) {
+        return None;
+    }
     let mut prefix = own;
     loop {
         if let Some((_, endpoint)) = routes.iter().find(|(route, _)| *route == prefix) {
@@ -367,7 +425,17 @@ mod tests {
         ] {
             assert_eq!(route(Door::Node, path), None, "{path}");
         }
-        assert_eq!(route(Door::Agent, "/api/v1/scheduler"), None);
+        assert_eq!(route(Door::Agent, "/api/v1/executor"), None);
+        assert_eq!(route(Door::Agent, "/slave(1)/api/v1/executor"), None);
+        let state = Some(Endpoint::Own(Own::State));
+        assert_eq!(route(Door::Agent, "/slave(1)/state"), state);
+        let operator = Some(Endpoint::Own(Own::Operator));
+        assert_eq!(route(Door::Agent, "/api/v1"), operator);
+        assert_eq!(
+            route(Door::Agent, "/files/read"),
+            Some(Endpoint::Own(Own::Files(Files::Read)))
+        );
+        assert_eq!(route(Door::Node, "/files/read"), None);
         assert_eq!(
             route(Door::Agent, "/slave(1)/health"),
             Some(Endpoint::Health)

@@ -74,7 +74,8 @@ pub fn push_amounts(
     found: &mut BTreeMap<String, f64>,
 ) {
     for name in AMOUNTS {
-        let (total, used) = (total(name), used(name));
+        // The sum of nothing is a negative zero.
+        let (total, used) = (total(name) + 0.0, used(name) + 0.0);
         let share = if total > 0.0 { used / total } else { 0.0 };
         let kinds = [("total", total), ("used", used), ("percent", share)];
         for (kind, value) in kinds {

@@ -14,6 +14,7 @@ use super::keeper::{self, KeeperNews, Life, Order};
 use super::log::Frames;
 use super::sandbox::Sandboxes;
 use super::store::{Store, StoreEvent};
+use super::window::Asks;
 use super::wire::Wires;
 use super::{ExecutorError, Status, command, limits};
 use crate::clock;
@@ -43,6 +44,7 @@ pub struct Ears {
     pub keeper: mpsc::Receiver<KeeperNews>,
     pub store: mpsc::Receiver<StoreEvent>,
     pub masters: watch::Receiver<Vec<HostPort>>,
+    pub asks: Asks,
     pub stop: Stop,
 }
 
@@ -99,6 +101,10 @@ impl Driver {
                 Ok(()) = ears.masters.changed() => {
                     let masters = ears.masters.borrow_and_update().clone();
                     self.take(Input::Masters(masters));
+                }
+                Some(ask) = ears.asks.recv() => {
+                    // Whoever asked and is gone misses nothing.
+                    drop(ask.send(self.agent.view()));
                 }
                 () = until(deadline) => {
                     self.take(Input::Calendar(clock::calendar()));
@@ -173,7 +179,7 @@ impl Driver {
                     connection,
                     message,
                 } => {
-                    if let Err(broken) = self.wires.send(connection, &message) {
+                    if let Some(broken) = self.wires.send(connection, &message) {
                         self.take(broken);
                     }
                 }

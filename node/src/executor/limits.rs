@@ -16,6 +16,14 @@ pub const ORDERS: usize = 64 * 1024;
 pub const FRAME_BYTES: usize = 4 * 1024 * 1024;
 /// The checkpoint log is written anew when it is longer than this and four times what it says. Ours.
 pub const LOG_BYTES: u64 = 8 * 1024 * 1024;
+/// Bytes of one piece of a file. Source: Mesos, 16 pages.
+pub const PIECE_BYTES: usize = 64 * 1024;
+/// Entries of one folder that are listed; one with more is refused. Ours.
+pub const BROWSED: usize = 10_000;
+/// How often a file is looked for that is being moved. Ours.
+pub const LOOKS: usize = 16;
+/// Those who wait for a view of the agent. Full: the next one waits. Ours.
+pub const VIEWS: usize = 16;
 /// How late a record is written that nothing waits for. Ours.
 pub const WRITE_LATE: Duration = Duration::from_secs(1);
 /// How soon a write to a full disk is tried again. Ours.

@@ -6,12 +6,14 @@
 
 mod command;
 mod drive;
+pub mod files;
 mod keeper;
 pub mod limits;
 mod log;
 mod sandbox;
 mod store;
-mod user;
+pub mod user;
+mod window;
 mod wire;
 
 use std::fs::{self, DirBuilder};
@@ -29,6 +31,7 @@ use tokio::task::JoinHandle;
 
 pub use keeper::KeeperProgram;
 pub use log::LogError;
+pub use window::Window;
 
 use crate::clock;
 use crate::peer::Identity;
@@ -101,6 +104,8 @@ pub enum ExecutorError {
 pub struct Executor {
     /// How it is.
     pub status: watch::Receiver<Status>,
+    /// For whoever looks at it.
+    pub window: Window,
     drive: JoinHandle<Result<(), ExecutorError>>,
 }
 
@@ -136,6 +141,8 @@ impl Executor {
         let (store_events, store_ears) = mpsc::channel(limits::EVENTS);
         let (store, records) = store::Store::start(&data.join("checkpoint"), store_events)?;
         let http = config.info.http.clone();
+        let (show, status) = watch::channel(Status::default());
+        let (window, asks) = Window::new(config.info.clone(), &data, status.clone());
         let machine = Config {
             info: config.info,
             generation: config.generation,
@@ -148,7 +155,6 @@ impl Executor {
         let (orders, order_ears) = mpsc::channel(limits::ORDERS);
         let (news, keeper_ears) = mpsc::channel(limits::EVENTS);
         tokio::spawn(keeper::run(keeper_dir, config.keeper, order_ears, news));
-        let (show, status) = watch::channel(Status::default());
         let driver = drive::Driver {
             agent,
             wires: wire::Wires::new(config.identity, events.clone()),
@@ -167,10 +173,12 @@ impl Executor {
             keeper: keeper_ears,
             store: store_ears,
             masters,
+            asks,
             stop,
         };
         Ok(Executor {
             status,
+            window,
             drive: tokio::spawn(driver.run(ears)),
         })
     }

@@ -1,5 +1,6 @@
 //! Users by name, from the machine's own files.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
@@ -43,6 +44,46 @@ fn parse(name: &str, users: &str, groups: &str) -> Option<Identity> {
     })
 }
 
+/// The names of users and groups by their numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    users: BTreeMap<u32, String>,
+    groups: BTreeMap<u32, String>,
+}
+
+impl Names {
+    /// Reads the machine's own files; what cannot be read names nobody.
+    pub fn read() -> Names {
+        let table = |path| fs::read_to_string(path).map(|text| by_number(&text));
+        Names {
+            users: table("/etc/passwd").unwrap_or_default(),
+            groups: table("/etc/group").unwrap_or_default(),
+        }
+    }
+
+    /// The name of a user, or its number as a text.
+    pub fn user(&self, uid: u32) -> String {
+        let name = self.users.get(&uid).cloned();
+        name.unwrap_or_else(|| uid.to_string())
+    }
+
+    /// The name of a group, or its number as a text.
+    pub fn group(&self, gid: u32) -> String {
+        let name = self.groups.get(&gid).cloned();
+        name.unwrap_or_else(|| gid.to_string())
+    }
+}
+
+fn by_number(text: &str) -> BTreeMap<u32, String> {
+    let lines = text.lines().rev().filter_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let number = fields.nth(1)?.parse().ok()?;
+        Some((number, name.to_owned()))
+    });
+    lines.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,5 +102,10 @@ mod tests {
         );
         assert_eq!(parse("bad", users, groups), None);
         assert_eq!(parse("nobody", users, groups), None);
+        assert_eq!(by_number(users).get(&1000).map(String::as_str), Some("ann"));
+        assert_eq!(
+            by_number(groups).get(&29).map(String::as_str),
+            Some("audio")
+        );
     }
 }

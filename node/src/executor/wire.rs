@@ -53,11 +53,10 @@ impl Wires {
         });
     }
 
-    /// Sends a message; if that is not possible, the connection counts as broken.
-    pub fn send(&mut self, connection: ConnectionId, message: &AgentMessage) -> Result<(), Input> {
-        let Some(writer) = self.writers.get(&connection) else {
-            return Ok(());
-        };
+    /// Sends a message; if that is not possible, the connection is broken, which comes back.
+    #[must_use]
+    pub fn send(&mut self, connection: ConnectionId, message: &AgentMessage) -> Option<Input> {
+        let writer = self.writers.get(&connection)?;
         let bytes = postcard::to_allocvec(message).expect("a message is always encodable");
         let why = if bytes.len() > words::SESSION_MESSAGE_BYTES {
             format!(
@@ -67,13 +66,13 @@ impl Wires {
             )
         } else {
             match writer.try_send(Bytes::from(bytes)) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return None,
                 Err(_) => "the master does not read what it is told".to_owned(),
             }
         };
         self.close(connection);
         tracing::error!(why, "a session is given up");
-        Err(Input::Disconnected {
+        Some(Input::Disconnected {
             connection,
             why: Arc::from(why),
         })

@@ -1,5 +1,6 @@
 //! The border as a client sees it: recorded exchanges with a real Mesos, its rules, and bad input.
 
+mod agents;
 mod exchanges;
 mod golden;
 mod hostile;
