@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod descriptors;
 pub mod dev;
+pub mod doctor;
 pub mod drive;
 pub mod entropy;
 pub mod executor;

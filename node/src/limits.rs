@@ -5,6 +5,25 @@ use std::time::Duration;
 /// Bytes in a configuration file. More: refused. Ours.
 pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
 
+/// Room on the disk below which `shoal doctor` complains. Ours: a log and its snapshots, twice.
+pub const DOCTOR_ROOM_BYTES: u64 = 256 * 1024 * 1024;
+/// A sync that `shoal doctor` calls slow. Ours: a commit takes a millisecond on a good disk.
+pub const DOCTOR_SYNC_SLOW: Duration = Duration::from_millis(10);
+/// A sync that is too slow for a master: as long as the quorum's heartbeat.
+pub const DOCTOR_SYNC_BAD: Duration = Duration::from_millis(100);
+/// Files that a node may have to open: [`HTTP_CONNECTIONS`] and as much again for all else.
+pub const DOCTOR_FILES: u64 = 2 * HTTP_CONNECTIONS as u64;
+/// Fewer are too few for any node. Ours.
+pub const DOCTOR_FILES_MIN: u64 = 1024;
+/// Processes that an agent with its tasks may have to start. Ours.
+pub const DOCTOR_PROCESSES: u64 = 4096;
+/// How long `shoal doctor` waits for a node's answer.
+pub const DOCTOR_ANSWER: Duration = Duration::from_secs(3);
+/// Members whose clocks `shoal doctor` asks for. More: those with the lowest ids.
+pub const DOCTOR_CLOCKS: usize = 32;
+/// How far clocks may be apart. Ours: schedules and records are of seconds.
+pub const DOCTOR_CLOCK_SECONDS: f64 = 1.0;
+
 /// How long the command line waits for a connection. Ours.
 pub const CLIENT_CONNECT: Duration = Duration::from_secs(3);
 /// How long the command line waits for more of an answer. Ours: longer than [`HTTP_REQUEST`].

@@ -140,8 +140,7 @@ impl DataDirectory {
         let io_error = |what| io_error(folder, what);
         std::fs::create_dir_all(folder).map_err(io_error("create folders"))?;
         let lock = lock(folder)?;
-        refuse_halted(folder)?;
-        let mut identity = match read_identity(folder)? {
+        let mut identity = match DataDirectory::look(folder)? {
             Some(identity) => identity,
             None => {
                 let minted = mint().map_err(io_error("mint ids"))?;
@@ -156,6 +155,21 @@ impl DataDirectory {
         };
         directory.write()?;
         Ok(directory)
+    }
+
+    /// Who the node of a directory is, in the life that it lives or lived last; `None` if the
+    /// directory has none yet. Opens and changes nothing, so it may be asked while the node runs.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] if a node could not start there.
+    pub fn look(folder: &Path) -> Result<Option<Identity>, DirectoryError> {
+        refuse_halted(folder)?;
+        read_identity(folder)
+    }
+
+    /// The file whose lock the process has that uses the directory.
+    pub fn lock_of(folder: &Path) -> PathBuf {
+        folder.join(LOCK)
     }
 
     /// Who the node is.
@@ -287,7 +301,7 @@ fn lock(folder: &Path) -> Result<File, DirectoryError> {
         .write(true)
         .create(true)
         .truncate(false)
-        .open(folder.join(LOCK))
+        .open(DataDirectory::lock_of(folder))
         .map_err(io_error(folder, "create the lock"))?;
     match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(lock),
@@ -388,6 +402,8 @@ mod tests {
             first.belong_to(ClusterId(6)),
             Err(DirectoryError::OtherCluster { .. })
         ));
+        let seen = DataDirectory::look(folder.path()).unwrap();
+        assert_eq!(seen, Some(first.identity()));
         let locked = DataDirectory::open(folder.path(), never);
         assert!(matches!(locked, Err(DirectoryError::Locked(_))));
         drop(first);

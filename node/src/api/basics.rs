@@ -121,7 +121,7 @@ fn metrics_form(headers: &HeaderMap) -> Form {
     best.1
 }
 
-/// The members of the gossip, as this node sees them.
+/// The members of the gossip, as this node sees them, and this node's clock in seconds since 1970.
 pub fn members(api: &Api, wanted: Option<&str>) -> Reply {
     let wanted = query(wanted, "status");
     if let Some(status) = &wanted
@@ -145,7 +145,8 @@ pub fn members(api: &Api, wanted: Option<&str>) -> Reply {
         })
         .map(member_row)
         .collect();
-    reply::json(StatusCode::OK, &json!({ "members": rows }))
+    let time = crate::clock::calendar().as_seconds();
+    reply::json(StatusCode::OK, &json!({ "members": rows, "time": time }))
 }
 
 const STATUSES: [MemberStatus; 5] = [

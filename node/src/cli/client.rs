@@ -6,6 +6,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -53,6 +54,8 @@ struct Problem {
 #[derive(Clone, Debug)]
 pub struct Client {
     addresses: Vec<HostPort>,
+    /// How long it waits for more of an answer.
+    patience: Duration,
 }
 
 impl Client {
@@ -75,7 +78,23 @@ impl Client {
                 "name the API of a master as HOST:PORT, or leave --addr and SHOAL_ADDR unset",
             ));
         }
-        Ok(Client { addresses })
+        Ok(Client {
+            addresses,
+            patience: limits::CLIENT_READ,
+        })
+    }
+
+    /// Of one address, for somebody who must not wait long.
+    pub fn impatient(address: HostPort, patience: Duration) -> Client {
+        Client {
+            addresses: vec![address],
+            patience,
+        }
+    }
+
+    /// Whom it asks.
+    pub fn addresses(&self) -> &[HostPort] {
+        &self.addresses
     }
 
     /// Asks, and expects JSON with a status of success.
@@ -115,7 +134,7 @@ impl Client {
     pub fn pass_on(&self, path: &str, header: &str, body: &[u8]) -> Result<Answer, Failure> {
         let address = self.addresses.first().expect("a client has an address");
         let head = format!("POST {path} HTTP/1.1\r\n{header}: 1\r\n");
-        send(address, &head, body)
+        send(address, &head, body, self.patience)
             .map_err(|sent| Failure::new(Exit::NoMaster, format!("{address}: {}", sent.error), ""))
     }
 
@@ -129,7 +148,8 @@ impl Client {
         let mut silent = Vec::new();
         let mut unavailable = None;
         for address in &self.addresses {
-            let open = ask(address, &head, &[]).map_err(|unanswered| unanswered.error);
+            let open =
+                ask(address, &head, &[], self.patience).map_err(|unanswered| unanswered.error);
             let open = open.and_then(|mut reader| Ok((read_head(&mut reader)?, reader)));
             match open {
                 Ok((answer, reader)) if answer.status == 200 => return Ok(Stream::new(reader)),
@@ -154,7 +174,7 @@ impl Client {
         let mut silent = Vec::new();
         let mut leaderless = None;
         for address in &self.addresses {
-            match send(address, &head, body.as_bytes()) {
+            match send(address, &head, body.as_bytes(), self.patience) {
                 Ok(answer) if answer.status == 503 && (method == "GET" || unchanged(&answer)) => {
                     leaderless = Some(answer);
                 }
@@ -259,12 +279,17 @@ struct Unanswered {
 }
 
 /// Sends a request; what is read from the result is the answer.
-fn ask(address: &HostPort, head: &str, body: &[u8]) -> Result<BufReader<TcpStream>, Unanswered> {
+fn ask(
+    address: &HostPort,
+    head: &str,
+    body: &[u8],
+    patience: Duration,
+) -> Result<BufReader<TcpStream>, Unanswered> {
     let unsent = |error| Unanswered {
         error,
         maybe_done: false,
     };
-    let mut stream = connect(address).map_err(unsent)?;
+    let mut stream = connect(address, patience).map_err(unsent)?;
     let head = format!(
         "{head}Host: {address}\r\nConnection: close\r\nAccept: */*\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
@@ -279,22 +304,27 @@ fn ask(address: &HostPort, head: &str, body: &[u8]) -> Result<BufReader<TcpStrea
     Ok(BufReader::new(stream))
 }
 
-fn send(address: &HostPort, head: &str, body: &[u8]) -> Result<Answer, Unanswered> {
-    let mut reader = ask(address, head, body)?;
+fn send(
+    address: &HostPort,
+    head: &str,
+    body: &[u8],
+    patience: Duration,
+) -> Result<Answer, Unanswered> {
+    let mut reader = ask(address, head, body, patience)?;
     read_answer(&mut reader).map_err(|error| Unanswered {
         error,
         maybe_done: true,
     })
 }
 
-fn connect(address: &HostPort) -> io::Result<TcpStream> {
+fn connect(address: &HostPort, patience: Duration) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
     for candidate in (&*address.host, address.port).to_socket_addrs()? {
         match TcpStream::connect_timeout(&candidate, limits::CLIENT_CONNECT) {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(limits::CLIENT_READ))?;
-                stream.set_write_timeout(Some(limits::CLIENT_READ))?;
+                stream.set_read_timeout(Some(patience))?;
+                stream.set_write_timeout(Some(patience))?;
                 return Ok(stream);
             }
             Err(error) => last = error,

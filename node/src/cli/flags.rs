@@ -94,6 +94,8 @@ pub enum Command {
     },
     /// Write dashboards for Grafana, alert rules for Prometheus, and what to do about each alert.
     Dashboards(DashboardsFlags),
+    /// Say what is wrong on this node, and what to do; takes the flags of `shoal node`.
+    Doctor(Box<NodeFlags>),
     /// Measure.
     Bench {
         /// What to measure.

@@ -4,6 +4,7 @@
 pub(crate) mod client;
 mod config;
 mod dashboards;
+mod doctor;
 mod events;
 mod exit;
 pub mod flags;
@@ -50,6 +51,7 @@ fn execute(flags: Flags) -> Result<ExitCode, Failure> {
             return crate::bench::run(command);
         }
         Command::Keeper(flags) => return keeper(flags),
+        Command::Doctor(flags) => return doctor::run(&client()?, form, flags),
         Command::Config { command } => return config::run(form, command),
         Command::Dashboards(flags) => dashboards::write(flags),
         Command::Members(flags) => list::members(&client()?, form, flags),

@@ -207,6 +207,7 @@ mod tests {
             ("advertise_http", "a:7"),
             ("advertise_agent_http", "a:8"),
             ("bootstrap_expect", "3"),
+            ("replace_dead", "77"),
             ("resources", "cpus:1"),
             ("attributes", "rack:a"),
             ("cluster", "c"),

@@ -4,7 +4,7 @@
 //! refuses what makes no sense together; [`reload`] does it again while the node runs.
 
 pub mod attributes;
-mod check;
+pub mod check;
 mod file;
 pub mod flags;
 pub mod key;

@@ -1,8 +1,6 @@
 //! The configuration of real nodes: what is refused, what is read again, and how the log looks.
 
-mod process;
-
-use process::{Node, Place, bare, get, is_filled, metric, run};
+use crate::process::{Node, Place, bare, get, is_filled, metric, run};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -211,7 +209,7 @@ fn a_name_that_a_living_node_has_is_refused() {
     let holder = Place::new("twin", "");
     let mut first = holder.start().started();
     let place = Place::new("twin", &format!("join = [\"{}:7946\"]\n", holder.ip));
-    let mut second = place.start().started();
+    let mut second = place.start();
     second.until(&["another living node has this name"]);
     assert_eq!(second.ended().code(), Some(1));
     let last = second.seen.join("\n");
