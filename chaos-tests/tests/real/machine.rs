@@ -65,6 +65,15 @@ fn profile_folder() -> PathBuf {
     folder.to_path_buf()
 }
 
+/// The folder into which cargo builds.
+pub fn target() -> PathBuf {
+    let folder = profile_folder();
+    let target = folder
+        .parent()
+        .expect("a profile's folder is in the target");
+    target.to_path_buf()
+}
+
 /// The `shoal` binary, built with the profile of this test.
 pub fn shoal() -> PathBuf {
     let binary = profile_folder().join("shoal");

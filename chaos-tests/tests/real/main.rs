@@ -7,6 +7,7 @@
 //! Nothing here sleeps for luck: every wait is for a condition and has a deadline. Ports are asked
 //! for, and whoever has a cluster has the machine to itself.
 
+mod blocks;
 mod cluster;
 mod framework;
 mod http;
@@ -20,6 +21,7 @@ mod bad_input;
 mod command_line;
 mod data_directory;
 mod dev_ends;
+mod documents;
 mod five_masters;
 mod follower_killed;
 mod leader_killed;

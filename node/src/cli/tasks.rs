@@ -105,13 +105,15 @@ impl Log {
                 out.write_all(&answer.body).and_then(|()| out.flush())
             }
         };
-        written.map_err(|error| {
-            Failure::new(
-                Exit::Failed,
-                format!("cannot write the output: {error}"),
-                "",
-            )
-        })?;
+        match written {
+            Ok(()) => {}
+            // A reader that has gone away, such as `head`, has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Piece::End),
+            Err(error) => {
+                let error = format!("cannot write the output: {error}");
+                return Err(Failure::new(Exit::Failed, error, ""));
+            }
+        }
         self.offset += answer.body.len() as u64;
         Ok(Piece::More)
     }
