@@ -15,6 +15,7 @@ mod machine;
 mod nodes;
 mod process;
 mod wait;
+mod wire;
 
 mod agents_killed;
 mod bad_input;
@@ -29,3 +30,4 @@ mod master_wiped;
 mod metrics;
 mod page;
 mod prometheus;
+mod protobuf_client;
