@@ -55,6 +55,10 @@ pub const HTTP_IDLE: Duration = Duration::from_secs(60 * 60);
 pub const HTTP_BODY: Duration = Duration::from_secs(20);
 /// Bytes in a request's body. More: 413. Ours: an accept of 10 000 small tasks fits.
 pub const HTTP_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes in a body up to which it needs no room: it is bounded by its connection.
+pub const HTTP_SMALL_BODY_BYTES: usize = 64 * 1024;
+/// Bytes in all larger bodies that are being read or answered. More: 503. Ours.
+pub const HTTP_BODIES_BYTES: usize = 256 * 1024 * 1024;
 /// How long a request may wait for its answer. Longer: 503.
 pub const HTTP_REQUEST: Duration = Duration::from_secs(30);
 /// Pieces that wait for the client of one stream. Full: its notices wait.
@@ -90,6 +94,7 @@ const _: () = assert!(CLIENT_READ.as_secs() > 2 * EVENTS_HEARTBEAT.as_secs());
 const _: () = assert!(CLIENT_READ.as_secs() > HTTP_REQUEST.as_secs());
 const _: () = assert!(HTTP_BODY.as_secs() < HTTP_HEAD.as_secs());
 const _: () = assert!(LISTING_WAIT.as_secs() < HTTP_REQUEST.as_secs());
+const _: () = assert!(HTTP_BODY_BYTES < HTTP_BODIES_BYTES / 4);
 const _: () = assert!(HTTP_HEAD.as_secs() < HTTP_IDLE.as_secs());
 
 /// How soon the command line looks again while something happens.

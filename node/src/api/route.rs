@@ -325,7 +325,8 @@ fn mesos(door: Door, path: &str) -> Option<Endpoint> {
     };
     let own = path.strip_prefix(process).unwrap_or(path);
     let own = match own.strip_prefix('/') {
-        Some(rest) => rest,
+        // libprocess drops any number of slashes here, and none further on.
+        Some(rest) => rest.trim_start_matches('/'),
         None if own.len() == path.len() => path,
         None if own.is_empty() => own,
         None => path,
@@ -388,6 +389,8 @@ mod tests {
             "/master/api/v1/scheduler",
             "/api/v1/scheduler/",
             "/api/v1/scheduler/whatever/else",
+            "//api/v1/scheduler",
+            "/master//api/v1/scheduler//",
         ] {
             assert_eq!(route(Door::Node, path), Some(Endpoint::Scheduler), "{path}");
         }
@@ -420,6 +423,10 @@ mod tests {
             "/shoal/state",
             "/shoal/v1/nothing",
             "/masterstate",
+            "/api//v1/scheduler",
+            "/%73tate",
+            "/shoal/v1//tasks",
+            "/../state",
             "/nothing",
             "/master",
         ] {
