@@ -67,6 +67,8 @@ pub const HTTP_STREAM_PIECES: usize = 16;
 pub const LISTINGS: usize = 32;
 /// How long a listing waits for its turn.
 pub const LISTING_WAIT: Duration = Duration::from_secs(10);
+/// Event streams of the operator API. More: the oldest is closed. Source: Mesos.
+pub const OPERATOR_STREAMS: usize = 1000;
 /// Files of sandboxes that are being sent whole. Full: 503.
 pub const DOWNLOADS: usize = 64;
 /// Bytes in the name of the function that `jsonp` asks for. More: 400.

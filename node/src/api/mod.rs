@@ -53,6 +53,8 @@ pub struct Api {
     listings: Arc<Semaphore>,
     /// Seats for clients that follow the events.
     event_clients: Arc<Semaphore>,
+    /// Who follows the events by Mesos' operator API.
+    operator_streams: operator::stream::Seats,
     /// Room for files that are being sent.
     downloads: Arc<Semaphore>,
     counters: counters::Counters,
@@ -70,6 +72,7 @@ impl Api {
             facts,
             listings: Arc::new(Semaphore::new(limits::LISTINGS)),
             event_clients: Arc::new(Semaphore::new(limits::EVENT_CLIENTS)),
+            operator_streams: operator::stream::Seats::default(),
             downloads: Arc::new(Semaphore::new(limits::DOWNLOADS)),
             counters: counters::Counters::new(),
             cluster: OnceLock::new(),

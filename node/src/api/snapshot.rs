@@ -54,6 +54,8 @@ pub fn of_master(api: &Api, view: &View) -> Snapshot {
         "outstanding_offers",
         view.state.offers.offers().count() as f64,
     );
+    let streams = api.operator_streams.len() as f64;
+    put("operator_event_stream_subscribers", streams);
     let voters = view.membership.voters.len() as f64;
     found.insert("registrar/log/ensemble_size".to_owned(), voters);
     found.insert("registrar/log/recovered".to_owned(), 1.0);

@@ -9,7 +9,7 @@ use shoal_mesos::proto::v1::master::Call;
 use shoal_mesos::proto::v1::master::call::Type;
 use shoal_mesos::refusal::Refusal;
 
-use super::message;
+use super::{message, stream};
 use crate::api::listing::{self, Written, aside, with_identity};
 use crate::api::moment::Moment;
 use crate::api::reply::{self, Reply};
@@ -37,8 +37,8 @@ pub async fn answer(api: &Arc<Api>, master: &Mailbox, asked: Asked<Call>) -> Rep
         Type::GetFrameworks => Some(Part::Frameworks),
         Type::GetExecutors => Some(Part::Executors),
         Type::GetTasks => Some(Part::Tasks),
+        Type::Subscribe => return stream::subscribe(api, master, codec).await,
         Type::Unknown
-        | Type::Subscribe
         | Type::SetLoggingLevel
         | Type::UpdateWeights
         | Type::ReserveResources

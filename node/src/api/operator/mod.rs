@@ -4,6 +4,8 @@
 //! changes something is not served and says so.
 
 mod calls;
+pub mod stream;
+mod translate;
 
 use std::sync::Arc;
 
