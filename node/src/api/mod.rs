@@ -177,13 +177,15 @@ fn asked(endpoint: &Endpoint) -> (Action, Object) {
             Ours::Events
             | Ours::Agents
             | Ours::Frameworks
+            | Ours::Offers
             | Ours::Tasks
             | Ours::Task(_)
+            | Ours::Timeline(_)
             | Ours::TaskLogs(_)
             | Ours::Run(_)
             | Ours::Quorum => Action::Read,
             Ours::Runs => Action::CreateRun,
-            Ours::RunKill(_) | Ours::TaskKill(_) => Action::Kill,
+            Ours::RunKill(_) | Ours::TaskKill(_) | Ours::Teardown(_) => Action::Kill,
             Ours::QuorumRemove | Ours::QuorumTransfer | Ours::QuorumPromote => Action::ChangeQuorum,
         },
     };

@@ -113,10 +113,16 @@ pub enum Ours {
     Agents,
     /// Frameworks.
     Frameworks,
+    /// Remove a framework with its tasks.
+    Teardown(String),
+    /// Offers.
+    Offers,
     /// Tasks.
     Tasks,
     /// One task.
     Task(String),
+    /// The life of a task.
+    Timeline(String),
     /// What a task wrote.
     TaskLogs(String),
     /// End a task.
@@ -156,7 +162,10 @@ impl Endpoint {
         "events",
         "agents",
         "frameworks",
+        "teardown",
+        "offers",
         "tasks",
+        "timeline",
         "logs",
         "kill",
         "runs",
@@ -197,7 +206,10 @@ impl Ours {
             Ours::Events => "events",
             Ours::Agents => "agents",
             Ours::Frameworks => "frameworks",
+            Ours::Teardown(_) => "teardown",
+            Ours::Offers => "offers",
             Ours::Tasks | Ours::Task(_) => "tasks",
+            Ours::Timeline(_) => "timeline",
             Ours::TaskLogs(_) => "logs",
             Ours::TaskKill(_) | Ours::RunKill(_) => "kill",
             Ours::Runs | Ours::Run(_) => "runs",
@@ -212,6 +224,7 @@ impl Ours {
         match self {
             Ours::Runs
             | Ours::RunKill(_)
+            | Ours::Teardown(_)
             | Ours::TaskKill(_)
             | Ours::QuorumRemove
             | Ours::QuorumTransfer
@@ -219,8 +232,10 @@ impl Ours {
             Ours::Events
             | Ours::Agents
             | Ours::Frameworks
+            | Ours::Offers
             | Ours::Tasks
             | Ours::Task(_)
+            | Ours::Timeline(_)
             | Ours::TaskLogs(_)
             | Ours::Run(_)
             | Ours::Quorum => false,
@@ -295,27 +310,57 @@ fn exact(path: &str) -> Option<Endpoint> {
     }
 }
 
+/// Makes an endpoint of the name in its path, which is empty where there is none.
+type MakeEndpoint = fn(String) -> Endpoint;
+
+/// Our own routes below `/shoal/v1/`; a name in braces is any one segment, without its percent signs.
+const OURS: &[(&str, MakeEndpoint)] = &[
+    ("members", |_| Endpoint::Members),
+    ("leader", |_| Endpoint::Leader),
+    ("events", |_| Endpoint::Ours(Ours::Events)),
+    ("agents", |_| Endpoint::Ours(Ours::Agents)),
+    ("frameworks", |_| Endpoint::Ours(Ours::Frameworks)),
+    ("frameworks/{framework}/teardown", |id| {
+        Endpoint::Ours(Ours::Teardown(id))
+    }),
+    ("offers", |_| Endpoint::Ours(Ours::Offers)),
+    ("tasks", |_| Endpoint::Ours(Ours::Tasks)),
+    ("tasks/{task}", |id| Endpoint::Ours(Ours::Task(id))),
+    ("tasks/{task}/timeline", |id| {
+        Endpoint::Ours(Ours::Timeline(id))
+    }),
+    ("tasks/{task}/logs", |id| Endpoint::Ours(Ours::TaskLogs(id))),
+    ("tasks/{task}/kill", |id| Endpoint::Ours(Ours::TaskKill(id))),
+    ("runs", |_| Endpoint::Ours(Ours::Runs)),
+    ("runs/{run}", |id| Endpoint::Ours(Ours::Run(id))),
+    ("runs/{run}/kill", |id| Endpoint::Ours(Ours::RunKill(id))),
+    ("quorum", |_| Endpoint::Ours(Ours::Quorum)),
+    ("quorum/remove", |_| Endpoint::Ours(Ours::QuorumRemove)),
+    ("quorum/transfer", |_| Endpoint::Ours(Ours::QuorumTransfer)),
+    ("quorum/promote", |_| Endpoint::Ours(Ours::QuorumPromote)),
+];
+
 fn shoal(rest: &str) -> Option<Endpoint> {
-    let parts: Vec<&str> = rest.split('/').collect();
-    let ours = match parts.as_slice() {
-        ["leader"] => return Some(Endpoint::Leader),
-        ["events"] => Ours::Events,
-        ["agents"] => Ours::Agents,
-        ["frameworks"] => Ours::Frameworks,
-        ["tasks"] => Ours::Tasks,
-        ["tasks", task] => Ours::Task(decode(task)?),
-        ["tasks", task, "logs"] => Ours::TaskLogs(decode(task)?),
-        ["tasks", task, "kill"] => Ours::TaskKill(decode(task)?),
-        ["runs"] => Ours::Runs,
-        ["runs", run] => Ours::Run(decode(run)?),
-        ["runs", run, "kill"] => Ours::RunKill(decode(run)?),
-        ["quorum"] => Ours::Quorum,
-        ["quorum", "remove"] => Ours::QuorumRemove,
-        ["quorum", "transfer"] => Ours::QuorumTransfer,
-        ["quorum", "promote"] => Ours::QuorumPromote,
-        _ => return None,
-    };
-    Some(Endpoint::Ours(ours))
+    OURS.iter().find_map(|(pattern, endpoint)| {
+        let name = matched(pattern, rest)?;
+        Some(endpoint(decode(name)?))
+    })
+}
+
+/// The segment in the place of the pattern's name, empty if it has none; `None` if the path differs.
+fn matched<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    if pattern.split('/').count() != path.split('/').count() {
+        return None;
+    }
+    let mut name = "";
+    for (wanted, got) in pattern.split('/').zip(path.split('/')) {
+        if wanted.starts_with('{') {
+            name = got;
+        } else if wanted != got {
+            return None;
+        }
+    }
+    Some(name)
 }
 
 fn mesos(door: Door, path: &str) -> Option<Endpoint> {
@@ -464,14 +509,42 @@ mod tests {
 
     #[test]
     fn every_label_is_listed() {
-        let all = [
-            Endpoint::Page(Page::Start),
-            Endpoint::Ours(Ours::Task(String::new())),
-            Endpoint::Ours(Ours::RunKill(String::new())),
-            Endpoint::Ours(Ours::QuorumRemove),
-        ];
-        for endpoint in all {
-            assert!(Endpoint::LABELS.contains(&endpoint.label()));
+        let ours = OURS.iter().map(|(_, endpoint)| endpoint("x".to_owned()));
+        let mesos = MASTER_ROUTES.iter().map(|(_, endpoint)| endpoint.clone());
+        for endpoint in ours.chain(mesos).chain([Endpoint::Page(Page::Start)]) {
+            let label = endpoint.label();
+            assert!(Endpoint::LABELS.contains(&label), "{label}");
+        }
+    }
+
+    #[test]
+    fn the_reference_describes_every_route_and_no_other() {
+        let page = include_str!("../../../docs/api.md");
+        let mut routes: Vec<String> = OURS
+            .iter()
+            .map(|(pattern, endpoint)| {
+                let method = match endpoint("x".to_owned()) {
+                    Endpoint::Ours(ours) if ours.changes() => "POST",
+                    _ => "GET",
+                };
+                format!("{method} /shoal/v1/{pattern}")
+            })
+            .collect();
+        let mut described: Vec<String> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'))
+            .map(str::to_owned)
+            .collect();
+        routes.sort();
+        described.sort();
+        assert_eq!(described, routes, "docs/api.md has a heading per route");
+        for (route, _) in MASTER_ROUTES {
+            let word = format!("`/{route}`");
+            assert!(page.contains(&word), "docs/api.md does not mention {word}");
+        }
+        for kind in shoal_master::What::NAMES {
+            let row = format!("| `{kind}` |");
+            assert!(page.contains(&row), "docs/api.md does not describe {kind}");
         }
     }
 }

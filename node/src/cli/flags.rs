@@ -67,7 +67,10 @@ pub enum Command {
     /// Show the leading master.
     Leader,
     /// List tasks.
-    Ps(PsFlags),
+    #[command(visible_alias = "ps")]
+    Tasks(TasksFlags),
+    /// List the offers that are out.
+    Offers(OffersFlags),
     /// List agents.
     Agents,
     /// List frameworks.
@@ -78,6 +81,10 @@ pub enum Command {
     Logs(LogsFlags),
     /// End a task.
     Kill(KillFlags),
+    /// Tell the life of a task: offered, launched, each state and why, who ended it.
+    Explain(ExplainFlags),
+    /// Remove a framework for ever, with all its tasks.
+    Teardown(TeardownFlags),
     /// Print what the ledger did: tasks, offers, agents, frameworks, masters.
     Events(EventsFlags),
     /// Look after the quorum of masters.
@@ -96,6 +103,10 @@ pub enum Command {
     Dashboards(DashboardsFlags),
     /// Say what is wrong on this node, and what to do; takes the flags of `shoal node`.
     Doctor(Box<NodeFlags>),
+    /// Print what makes a shell complete this program's words.
+    Completions(CompletionsFlags),
+    /// Write the manual pages, one per command.
+    Man(ManFlags),
     /// Measure.
     Bench {
         /// What to measure.
@@ -157,12 +168,50 @@ pub struct MembersFlags {
     pub status: Option<String>,
 }
 
-/// `shoal ps`.
+/// `shoal tasks`, which is `shoal ps` too.
 #[derive(Args, Clone, Debug)]
-pub struct PsFlags {
+pub struct TasksFlags {
     /// Ended tasks too.
     #[arg(short, long)]
     pub all: bool,
+    /// Only those of this framework, by id or name.
+    #[arg(long, value_name = "FRAMEWORK")]
+    pub framework: Option<String>,
+    /// Only those on this agent, by id or name.
+    #[arg(long, value_name = "AGENT")]
+    pub agent: Option<String>,
+    /// Only those in this state: TASK_RUNNING or running, and so on; WAITING have no agent so far.
+    /// With the name of an end, ended tasks.
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<String>,
+}
+
+/// `shoal offers`.
+#[derive(Args, Clone, Debug)]
+pub struct OffersFlags {
+    /// Only those to this framework, by id or name.
+    #[arg(long, value_name = "FRAMEWORK")]
+    pub framework: Option<String>,
+    /// Only those of this agent, by id or name.
+    #[arg(long, value_name = "AGENT")]
+    pub agent: Option<String>,
+}
+
+/// `shoal explain`.
+#[derive(Args, Clone, Debug)]
+pub struct ExplainFlags {
+    /// The task's id, or FRAMEWORK/TASK.
+    pub task: String,
+}
+
+/// `shoal teardown`.
+#[derive(Args, Clone, Debug)]
+pub struct TeardownFlags {
+    /// Do not ask.
+    #[arg(short, long)]
+    pub yes: bool,
+    /// The framework's id, or its name if no other has it.
+    pub framework: String,
 }
 
 /// `shoal run`.
@@ -197,7 +246,7 @@ pub struct LogsFlags {
     /// Go on until the task has ended.
     #[arg(short, long)]
     pub follow: bool,
-    /// What it wrote to standard error.
+    /// What it wrote to standard error; printed to standard output all the same.
     #[arg(long)]
     pub stderr: bool,
     /// The task's id.
@@ -278,6 +327,22 @@ pub enum ConfigCommand {
     Show(Box<NodeFlags>),
     /// Print the page of all keys.
     Reference,
+}
+
+/// `shoal completions`.
+#[derive(Args, Clone, Debug)]
+pub struct CompletionsFlags {
+    /// Which shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `shoal man`.
+#[derive(Args, Clone, Debug)]
+pub struct ManFlags {
+    /// The folder to write into; it is made, and pages of an earlier version are replaced.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
 }
 
 /// `shoal bench`.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::client::{Client, encode};
 use super::exit::Failure;
-use super::flags::{MembersFlags, OutputForm, PsFlags};
+use super::flags::{MembersFlags, OffersFlags, OutputForm, TasksFlags};
 use super::output::{Column, print_json, print_list, print_text, text_at};
 
 /// A column whose cell is the text at a pointer; a list's items are joined by commas.
@@ -66,15 +66,21 @@ pub fn leader(client: &Client, form: OutputForm) -> Result<(), Failure> {
     }
 }
 
-/// `shoal ps`.
+/// `shoal tasks`.
 ///
 /// # Errors
 /// What the API says.
-pub fn ps(client: &Client, form: OutputForm, flags: &PsFlags) -> Result<(), Failure> {
-    let path = match flags.all {
-        true => "/shoal/v1/tasks?all=true",
-        false => "/shoal/v1/tasks",
-    };
+pub fn tasks(client: &Client, form: OutputForm, flags: &TasksFlags) -> Result<(), Failure> {
+    let all = flags.all.then(|| "true".to_owned());
+    let path = filtered(
+        "/shoal/v1/tasks",
+        &[
+            ("all", &all),
+            ("framework", &flags.framework),
+            ("agent", &flags.agent),
+            ("state", &flags.state),
+        ],
+    );
     let columns = [
         column!("TASK", "/id"),
         column!("STATE", "/state"),
@@ -86,7 +92,46 @@ pub fn ps(client: &Client, form: OutputForm, flags: &PsFlags) -> Result<(), Fail
         column!("FRAMEWORK", "/framework_name"),
         column!("RESOURCES", "/resources"),
     ];
-    print_list(form, &client.get(path)?, "tasks", &columns)
+    print_list(form, &client.get(&path)?, "tasks", &columns)
+}
+
+/// `shoal offers`.
+///
+/// # Errors
+/// What the API says.
+pub fn offers(client: &Client, form: OutputForm, flags: &OffersFlags) -> Result<(), Failure> {
+    let path = filtered(
+        "/shoal/v1/offers",
+        &[("framework", &flags.framework), ("agent", &flags.agent)],
+    );
+    let columns = [
+        column!("FRAMEWORK", "/framework_name"),
+        column!("AGENT", "/agent_name"),
+        column!("ROLE", "/role"),
+        column!("RESOURCES", "/resources"),
+        Column {
+            heading: "AGE",
+            cell: |row| match row["age_seconds"].as_f64() {
+                Some(seconds) => format!("{seconds:.1} s"),
+                None => String::new(),
+            },
+        },
+        column!("ID", "/id"),
+    ];
+    print_list(form, &client.get(&path)?, "offers", &columns)
+}
+
+/// A path with those parameters that were given.
+pub fn filtered(path: &str, parameters: &[(&str, &Option<String>)]) -> String {
+    let given = parameters.iter().filter_map(|(name, value)| {
+        let value = value.as_deref()?;
+        Some(format!("{name}={}", encode(value)))
+    });
+    let given: Vec<String> = given.collect();
+    match given.is_empty() {
+        true => path.to_owned(),
+        false => format!("{path}?{}", given.join("&")),
+    }
 }
 
 fn exit_of(row: &Value) -> String {

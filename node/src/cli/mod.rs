@@ -6,18 +6,22 @@ mod config;
 mod dashboards;
 mod doctor;
 mod events;
+mod examples;
 mod exit;
+mod explain;
 pub mod flags;
 mod list;
 mod node;
 mod output;
+mod pages;
 mod quorum;
 mod stream;
 mod tasks;
+mod teardown;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 
 pub use client::Client;
 pub use exit::{Exit, Failure};
@@ -28,7 +32,8 @@ use crate::log::{self, LogFilter, LogFormat};
 
 /// The program. Flags come from the process; the result is its exit code.
 pub fn main() -> ExitCode {
-    let flags = Flags::parse();
+    let matches = examples::command().get_matches();
+    let flags = Flags::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match execute(flags) {
         Ok(code) => code,
         Err(failure) => failure.report(),
@@ -56,13 +61,18 @@ fn execute(flags: Flags) -> Result<ExitCode, Failure> {
         Command::Dashboards(flags) => dashboards::write(flags),
         Command::Members(flags) => list::members(&client()?, form, flags),
         Command::Leader => list::leader(&client()?, form),
-        Command::Ps(flags) => list::ps(&client()?, form, flags),
+        Command::Tasks(flags) => list::tasks(&client()?, form, flags),
+        Command::Offers(flags) => list::offers(&client()?, form, flags),
         Command::Agents => list::agents(&client()?, form),
         Command::Frameworks => list::frameworks(&client()?, form),
         Command::Run(flags) => return tasks::run(&client()?, form, flags).map(ExitCode::from),
         Command::Logs(flags) => tasks::logs(&client()?, flags),
         Command::Kill(flags) => tasks::kill(&client()?, form, flags),
         Command::Quorum { command } => quorum::run(&flags.addr, form, command),
+        Command::Explain(flags) => explain::explain(&client()?, form, flags),
+        Command::Teardown(flags) => teardown::teardown(&client()?, form, flags),
+        Command::Completions(flags) => pages::completions(flags),
+        Command::Man(flags) => pages::man(flags),
         Command::Events(flags) => events::events(&client()?, form, flags),
     }?;
     Ok(ExitCode::SUCCESS)

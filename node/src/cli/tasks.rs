@@ -15,7 +15,7 @@ use super::output::{print_json, print_text, text_at};
 use crate::limits;
 
 /// Where a task lives in the API: `TASK`, or `FRAMEWORK/TASK` where one id is not enough.
-fn task_path(task: &str) -> String {
+pub(super) fn task_path(task: &str) -> String {
     match task.split_once('/') {
         Some((framework, task)) => {
             format!(
@@ -56,7 +56,10 @@ pub fn kill(client: &Client, form: OutputForm, flags: &KillFlags) -> Result<(), 
 /// What the API says.
 pub fn logs(client: &Client, flags: &LogsFlags) -> Result<(), Failure> {
     let file = if flags.stderr { "stderr" } else { "stdout" };
-    let mut log = Log::new(file);
+    let mut log = Log {
+        sink: Sink::Output,
+        ..Log::new(file)
+    };
     loop {
         let piece = log.copy(client, &flags.task)?;
         match piece {
@@ -84,23 +87,42 @@ enum Piece {
 struct Log {
     file: &'static str,
     offset: u64,
+    sink: Sink,
+}
+
+/// Where a copy goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sink {
+    /// To this process' standard output.
+    Output,
+    /// To its standard error.
+    Error,
 }
 
 impl Log {
+    /// To this process' file of the same kind.
     fn new(file: &'static str) -> Log {
-        Log { file, offset: 0 }
+        let sink = match file {
+            "stderr" => Sink::Error,
+            _ => Sink::Output,
+        };
+        Log {
+            file,
+            offset: 0,
+            sink,
+        }
     }
 
-    /// Copies the next piece to this process' file of the same kind.
+    /// Copies the next piece.
     fn copy(&mut self, client: &Client, task: &str) -> Result<Piece, Failure> {
         let answer = client.get_raw(&logs_path(task, self.file, self.offset))?;
         let complete = answer.header("shoal-file-complete") == Some("true");
         if answer.body.is_empty() {
             return Ok(if complete { Piece::End } else { Piece::Waiting });
         }
-        let written = match self.file {
-            "stderr" => io::stderr().lock().write_all(&answer.body),
-            _ => {
+        let written = match self.sink {
+            Sink::Error => io::stderr().lock().write_all(&answer.body),
+            Sink::Output => {
                 let mut out = io::stdout().lock();
                 out.write_all(&answer.body).and_then(|()| out.flush())
             }

@@ -159,20 +159,20 @@ fn a_follower_goes_on_when_its_master_dies() {
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
         let event: Value = serde_json::from_str(&line).expect("a line is JSON");
-        event["run"].as_str().unwrap().to_owned()
+        event["run"].as_u64().unwrap()
     };
     let run = |addresses: &str| {
         let out = shoal(addresses, &["run", "--detach", "--", "true"]);
         assert!(out.status.success(), "{}", text(&out.stderr));
     };
     run(&all);
-    assert_eq!(next(), "1");
+    assert_eq!(next(), 1);
     let name = leader["name"].as_str().unwrap();
     kill_process(dev.pid_of(name), Signal::KILL).unwrap();
     run(&others);
     run(&others);
-    assert_eq!(next(), "2");
-    assert_eq!(next(), "3");
+    assert_eq!(next(), 2);
+    assert_eq!(next(), 3);
     follower.kill().unwrap();
     follower.wait().unwrap();
 }

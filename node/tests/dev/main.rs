@@ -1,6 +1,7 @@
 //! Real clusters of real processes, each on loopback addresses of its own.
 
 mod events;
+mod operators;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -85,6 +85,24 @@ pub enum TaskState {
 }
 
 impl TaskState {
+    /// All of them.
+    pub const ALL: [TaskState; 14] = [
+        TaskState::Staging,
+        TaskState::Starting,
+        TaskState::Running,
+        TaskState::Killing,
+        TaskState::Finished,
+        TaskState::Failed,
+        TaskState::Killed,
+        TaskState::Error,
+        TaskState::Lost,
+        TaskState::Dropped,
+        TaskState::Unreachable,
+        TaskState::Gone,
+        TaskState::GoneByOperator,
+        TaskState::Unknown,
+    ];
+
     /// Whether nothing follows. UNREACHABLE is not terminal; LOST is.
     pub fn is_terminal(self) -> bool {
         match self {

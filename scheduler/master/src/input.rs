@@ -111,6 +111,8 @@ pub enum Request {
         /// Overrides the task's own.
         grace: Option<Duration>,
     },
+    /// Remove a framework and end all its tasks, for an operator.
+    RemoveFramework(FrameworkId),
     /// Read from a task's sandbox.
     ReadFile {
         /// Whose.

@@ -15,7 +15,7 @@ use crate::master::Master;
 use crate::peer::{LedgerMessage, PeerMessage};
 use crate::proposals::Waiter;
 use crate::reads::{FileAsker, Then};
-use crate::state::LedgerCommand;
+use crate::state::{LedgerCommand, runs_framework};
 
 impl Master {
     pub(crate) fn request(&mut self, ask: Ask, request: Request) {
@@ -46,6 +46,7 @@ impl Master {
             } => {
                 self.when_certain(Then::Kill(ask, framework, task, grace));
             }
+            Request::RemoveFramework(framework) => self.remove_framework(ask, framework),
             Request::ReadFile {
                 framework,
                 task,
@@ -230,6 +231,18 @@ impl Master {
             agent: None,
             grace,
         };
+        self.submit(LedgerCommand::Offers(command), Waiter::Ask(ask));
+    }
+
+    fn remove_framework(&mut self, ask: Ask, framework: FrameworkId) {
+        if framework == runs_framework() {
+            let why = "the built-in framework cannot be removed";
+            let refusal = Refusal::InvalidFramework(Arc::from(why));
+            self.answer(ask, Answer::Refused(Refused::Offers(refusal)));
+            return;
+        }
+        let cause = RemovalCause::Operator;
+        let command = OffersCommand::FrameworkRemoved { framework, cause };
         self.submit(LedgerCommand::Offers(command), Waiter::Ask(ask));
     }
 

@@ -1,12 +1,15 @@
-//! Lists of agents, frameworks and tasks, from one moment of the ledger.
+//! Lists of agents, frameworks, offers and tasks, from one moment of the ledger.
 
+use http::StatusCode;
 use serde_json::{Value, json};
 use shoal_api::task::Exit;
-use shoal_api::{AgentId, Resources, Role, SlotState, TaskKey};
-use shoal_master::{State, View};
+use shoal_api::{AgentId, FrameworkId, Resources, Role, SlotState, TaskKey, TaskState};
+use shoal_master::{State, View, runs_framework};
 use shoal_offers::{AgentRow, CompletedTask, FrameworkRow, Presence, Report, TaskRow};
 
+use super::names::{agent_named, framework_named};
 use super::{Call, Outcome, listing};
+use crate::api::reply::{self, Reply};
 
 impl Call<'_> {
     pub(super) async fn agents(&self) -> Outcome {
@@ -35,18 +38,105 @@ impl Call<'_> {
         Ok(listing(&view, &json!({ "frameworks": rows })))
     }
 
+    pub(super) async fn offers(&self) -> Outcome {
+        let view = self.view().await?;
+        let wanted = self.wanted(&view.state)?;
+        let state = &view.state;
+        let time = state.charter.time();
+        let rows: Vec<Value> = state
+            .offers
+            .offers()
+            .filter(|row| wanted.has(&row.offer.framework, Some(row.offer.agent)))
+            .map(|row| {
+                let offer = &row.offer;
+                let mut value = named(state, &offer.framework);
+                put_place(state, &mut value, offer.agent, &offer.resources);
+                value["id"] = json!(offer.id.to_string());
+                value["role"] = json!(offer.role.as_str());
+                value["age_seconds"] = json!(time.since(row.made).as_secs_f64());
+                value
+            })
+            .collect();
+        Ok(listing(&view, &json!({ "offers": rows })))
+    }
+
     pub(super) async fn tasks(&self) -> Outcome {
         let view = self.view().await?;
+        let wanted = self.wanted(&view.state)?;
         let all = self.parameter("all").is_some_and(|all| all != "false");
-        let mut rows = waiting(&view);
+        let all = all || wanted.state.is_some_and(TaskState::is_terminal);
+        let mut rows = Vec::new();
+        if wanted.agent.is_none() && wanted.state.is_none() && wanted.has(&runs_framework(), None) {
+            rows = waiting(&view);
+        }
+        if wanted.waiting {
+            return Ok(listing(&view, &json!({ "tasks": rows })));
+        }
         let live = view.state.offers.tasks();
-        let live = live.filter(|task| all || !task.row.reported.is_terminal());
+        let live = live.filter(|task| {
+            let row = task.row;
+            (all || !row.reported.is_terminal())
+                && wanted.has(&task.key.framework, Some(row.assignment.agent))
+                && wanted.state.is_none_or(|state| state == row.state_seen())
+        });
         rows.extend(live.map(|found| task(&view.state, found.key, found.row)));
         if all {
-            let ended = view.state.offers.completed_tasks();
+            let ended = view.state.offers.completed_tasks().filter(|ended| {
+                let assignment = &ended.assignment;
+                wanted.has(&assignment.key.framework, Some(assignment.agent))
+                    && wanted.state.is_none_or(|state| state == ended.state)
+            });
             rows.extend(ended.map(|ended| completed(&view.state, ended)));
         }
         Ok(listing(&view, &json!({ "tasks": rows })))
+    }
+
+    /// The filters of a listing.
+    fn wanted(&self, state: &State) -> Result<Wanted, Box<Reply>> {
+        let agent = self.parameter("agent");
+        let framework = self.parameter("framework");
+        let mut wanted = Wanted {
+            agent: agent.map(|name| agent_named(state, &name)).transpose()?,
+            framework: framework
+                .map(|name| framework_named(state, &name))
+                .transpose()?,
+            state: None,
+            waiting: false,
+        };
+        if let Some(text) = self.parameter("state") {
+            let word = text.to_ascii_uppercase();
+            let word = word.strip_prefix("TASK_").unwrap_or(&word);
+            wanted.waiting = word == "WAITING";
+            wanted.state = TaskState::ALL
+                .into_iter()
+                .find(|state| state.as_str().strip_prefix("TASK_") == Some(word));
+            if wanted.state.is_none() && !wanted.waiting {
+                let names = TaskState::ALL.map(TaskState::as_str).join(", ");
+                return Err(Box::new(reply::problem(
+                    StatusCode::BAD_REQUEST,
+                    format!("'{text}' is no state of a task"),
+                    "",
+                    format!("WAITING, {names}"),
+                )));
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+/// What a listing is narrowed to.
+struct Wanted {
+    agent: Option<AgentId>,
+    framework: Option<FrameworkId>,
+    state: Option<TaskState>,
+    /// Only what waits for an offer.
+    waiting: bool,
+}
+
+impl Wanted {
+    fn has(&self, framework: &FrameworkId, agent: Option<AgentId>) -> bool {
+        self.framework.as_ref().is_none_or(|only| only == framework)
+            && (self.agent.is_none() || self.agent == agent)
     }
 }
 

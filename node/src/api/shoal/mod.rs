@@ -6,6 +6,7 @@ mod names;
 mod quorum;
 mod runs;
 mod tasks;
+mod timeline;
 
 use std::sync::Arc;
 
@@ -58,9 +59,12 @@ pub async fn answer(
         Ours::Events => call.events().await,
         Ours::Agents => call.agents().await,
         Ours::Frameworks => call.frameworks().await,
+        Ours::Teardown(framework) => call.teardown(&framework).await,
+        Ours::Offers => call.offers().await,
         Ours::Tasks => call.tasks().await,
         Ours::Task(task) => call.task(&task).await,
         Ours::TaskLogs(task) => call.task_logs(&task).await,
+        Ours::Timeline(task) => call.timeline(&task).await,
         Ours::TaskKill(task) => call.task_kill(&task).await,
         Ours::Runs => call.create_run().await,
         Ours::Run(run) => call.run(&run).await,

@@ -12,7 +12,7 @@ use shoal_api::session::{FileError, FilePiece};
 use shoal_api::{FrameworkId, RunId, SlotState, TaskId};
 use shoal_master::{Answer, Refused, Request, State};
 
-use super::{Call, Outcome, done, listing, lists, refusal, unexpected};
+use super::{Call, Outcome, done, listing, lists, names, refusal, unexpected};
 use crate::api::reply::{self, Reply};
 
 /// The body of a request to end a task.
@@ -126,6 +126,21 @@ impl Call<'_> {
         done(&self.master.ask(request).await)
     }
 
+    pub(super) async fn teardown(&self, framework: &str) -> Outcome {
+        let view = self.view().await?;
+        let framework = names::framework_named(&view.state, framework)?;
+        let tasks = view.state.offers.tasks_of_framework(&framework);
+        let tasks = tasks.filter(|task| task.row.holds()).count();
+        let request = Request::RemoveFramework(framework.clone());
+        match self.master.ask(request).await {
+            Answer::Done => {
+                let document = json!({ "framework": framework.as_str(), "tasks": tasks });
+                Ok(reply::json(StatusCode::OK, &document))
+            }
+            answer => done(&answer),
+        }
+    }
+
     pub(super) async fn task_logs(&self, task: &str) -> Outcome {
         let file = self
             .parameter("file")
@@ -179,6 +194,12 @@ struct WaitingSlot {
     count: u32,
     /// It will never have a task.
     ended: bool,
+}
+
+/// The slot of that id, if a run has one.
+pub(super) fn slot_named(state: &State, task: &TaskId) -> Option<shoal_api::Slot> {
+    waiting(state, task)?;
+    shoal_api::Slot::of_task(task)
 }
 
 /// The slot of that id.

@@ -59,9 +59,9 @@ fn details(what: &What) -> Value {
             json!({ "framework": framework.as_str(), "roles": names(roles) })
         }
         What::RunCreated { run, name, count } => {
-            json!({ "run": run.to_string(), "name": &**name, "count": count })
+            json!({ "run": run.0, "name": &**name, "count": count })
         }
-        What::RunKillOrdered { run } => json!({ "run": run.to_string() }),
+        What::RunKillOrdered { run } => json!({ "run": run.0 }),
         What::OfferMade(_)
         | What::OffersAccepted { .. }
         | What::OffersDeclined { .. }

@@ -25,6 +25,7 @@ use crate::api::Api;
 use crate::api::reply::{self, Reply, ReplyBody};
 use crate::limits;
 pub use filter::Filter;
+pub use form::object;
 use ring::start_of;
 pub use ring::{Gone, Ring};
 
