@@ -28,6 +28,7 @@ mod follower_killed;
 mod leader_killed;
 mod master_wiped;
 mod metrics;
+mod operators;
 mod page;
 mod prometheus;
 mod protobuf_client;
