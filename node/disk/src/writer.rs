@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -38,7 +39,8 @@ enum Order {
     Compact(Index),
 }
 
-/// The log of a master, open for writing. Dropped, it writes what was ordered and ends.
+/// The log of a master, open for writing. Dropped, it writes what was ordered and ends; what a full
+/// disk has no room for was never told to be durable, and is given up.
 #[derive(Debug)]
 pub struct LogWriter {
     orders: Option<SyncSender<Order>>,
@@ -51,8 +53,9 @@ pub struct LogWriter {
 
 type Telling = dyn Fn(Event) + Send + Sync;
 
+/// To whom it is told, and whether the writer ends: then nothing waits for room any more.
 #[derive(Clone)]
-struct Tell(Arc<Telling>);
+struct Tell(Arc<Telling>, Arc<AtomicBool>);
 
 impl std::fmt::Debug for Tell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -93,7 +96,7 @@ impl LogWriter {
         cut(folder, &found.position).map_err(|error| DamageError::io("write", folder, error))?;
         let log = Log::open(folder, found.position)
             .map_err(|error| DamageError::io("write", folder, error))?;
-        let tell = Tell(Arc::new(tell));
+        let tell = Tell(Arc::new(tell), Arc::default());
         let snapshots = Snapshots::default();
         let (orders, waiting) = sync_channel(ORDERS);
         let mut worker = Worker {
@@ -159,6 +162,7 @@ impl LogWriter {
 
 impl Drop for LogWriter {
     fn drop(&mut self) {
+        self.tell.1.store(true, Ordering::Relaxed);
         self.orders = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -173,7 +177,7 @@ fn retried(tell: &Tell, mut attempt: impl FnMut() -> io::Result<()>) -> io::Resu
     let mut full = false;
     loop {
         match attempt() {
-            Err(error) if is_full(&error) => {
+            Err(error) if is_full(&error) && !tell.1.load(Ordering::Relaxed) => {
                 if !full {
                     full = true;
                     (tell.0)(Event::Full);

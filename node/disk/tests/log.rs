@@ -316,3 +316,21 @@ fn a_broken_disk_acknowledges_nothing() {
     assert!(matches!(event, Event::Failed(_)), "{event:?}");
     drop(writer);
 }
+
+#[test]
+fn a_writer_ends_though_the_disk_stays_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let faulty = Arc::new(Faulty::default());
+    let (writer, _, told) = open(folder.path(), faulty.clone());
+    persist(&writer, &told, 1, batch(1, vec![entry(1, 1, "a")]));
+    faulty.full.store(u32::MAX, Ordering::SeqCst);
+    writer.persist(Ticket(2), batch(1, vec![entry(2, 1, "b")]));
+    wait(&told, &Event::Full);
+    drop(writer);
+    let durable = recover(folder.path()).unwrap().unwrap().entries;
+    assert_eq!(
+        durable.len(),
+        1,
+        "what was never told to be durable is given up"
+    );
+}

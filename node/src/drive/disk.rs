@@ -60,7 +60,7 @@ impl Disk {
         let timing = Arc::new(Timing::default());
         let seconds = histogram(&catalogue::DISK_SECONDS, &[]);
         let full = gauge(&catalogue::DISK_FULL, &[]);
-        let clocks = Arc::clone(&timing);
+        let (clocks, place) = (Arc::clone(&timing), folder.to_owned());
         let tell = move |event| {
             let reply = match event {
                 Event::Persisted(ticket) => {
@@ -69,10 +69,13 @@ impl Disk {
                 }
                 Event::SnapshotSaved(index) => Reply::SnapshotSaved(index),
                 Event::Full => {
+                    let folder = place.display();
+                    tracing::error!(%folder, "the disk is full: no new work until there is room");
                     full.set(1.0);
                     Reply::DiskFull
                 }
                 Event::HasRoom => {
+                    tracing::info!("the disk has room again");
                     full.set(0.0);
                     Reply::DiskHasRoom
                 }

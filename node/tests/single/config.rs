@@ -230,3 +230,54 @@ fn a_name_that_a_living_node_has_is_refused() {
     );
     first.end();
 }
+
+#[test]
+fn the_unit_for_systemd_starts_a_node() {
+    let unit =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/how-to/shoal.service");
+    let unit = std::fs::read_to_string(unit).expect("the unit is there");
+    let place = Place::new("n", "");
+    let file = place.file().display().to_string();
+    let mut ran = 0;
+    for line in unit.lines().filter(|line| line.starts_with("Exec")) {
+        let (_, command) = line.split_once('=').expect("a key has a value");
+        let Some(arguments) = command.strip_prefix("/usr/local/bin/shoal ") else {
+            assert_eq!(command, "/bin/kill -HUP $MAINPID");
+            continue;
+        };
+        let arguments = arguments.replace("/etc/shoal/shoal.toml", &file);
+        // A node would run on; its flags are those of `config show`.
+        let arguments: Vec<&str> = match arguments.strip_prefix("node ") {
+            Some(flags) => ["config", "show"]
+                .into_iter()
+                .chain(flags.split(' '))
+                .collect(),
+            None => arguments.split(' ').collect(),
+        };
+        let (code, _, err) = run(&mut bare(&arguments));
+        assert_eq!(code, Some(0), "{line}: {err}");
+        ran += 1;
+    }
+    assert_eq!(ran, 3, "it checks, starts and reloads: {unit}");
+
+    let copy = place.data().with_file_name("shoal.service");
+    std::fs::write(
+        &copy,
+        unit.replace("/usr/local/bin/shoal", crate::process::SHOAL),
+    )
+    .expect("it can be written");
+    let verified = std::process::Command::new("systemd-analyze")
+        .arg("verify")
+        .arg(&copy)
+        .output();
+    match verified {
+        Ok(verified) => {
+            let said = String::from_utf8_lossy(&verified.stderr);
+            assert!(
+                verified.status.success() && !said.contains("shoal.service"),
+                "{said}"
+            );
+        }
+        Err(why) => eprintln!("systemd-analyze was left out: {why}"),
+    }
+}

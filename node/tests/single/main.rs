@@ -4,4 +4,5 @@
 
 mod config;
 mod doctor;
+mod full_disk;
 mod process;

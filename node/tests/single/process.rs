@@ -171,6 +171,11 @@ impl Node {
         kill_process(pid, signal).expect("the node lives");
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Whether it has not ended.
     pub fn lives(&mut self) -> bool {
         self.process.try_wait().expect("it is a child").is_none()
@@ -201,8 +206,18 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // It may have ended.
+        // What it started, if it is a script, ends first; it may have ended.
+        let children = format!("/proc/{0}/task/{0}/children", self.id());
+        let children = std::fs::read_to_string(children).unwrap_or_default();
         drop(self.process.kill());
+        for child in children
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+        {
+            if let Some(child) = Pid::from_raw(child).filter(|_| std::thread::panicking()) {
+                let _gone = kill_process(child, Signal::KILL);
+            }
+        }
         drop(self.process.wait());
     }
 }

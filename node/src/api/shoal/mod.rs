@@ -157,7 +157,8 @@ pub fn refusal(refused: &Refused) -> Reply {
     let hint = match refused {
         Refused::Unavailable => {
             "tasks keep running; `shoal quorum list` and /shoal/v1/members show which masters are \
-             there, and ?stale=ok lists without a leader"
+             there, `shoal doctor` on a master what ails it (a full disk, for one), and ?stale=ok \
+             lists without a leader"
         }
         Refused::Busy => "ask again in a moment",
         Refused::Run(RunRefusal::TooMany(_)) => "wait until some of them have ended",
