@@ -258,6 +258,9 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
 
     /// Where the key is, or where it would be inserted: in the only chunk that can hold it.
     fn find(&self, key: &K) -> (Place, bool) {
+        if let Some(place) = self.end_before(key) {
+            return (place, false);
+        }
         let mut place = Place {
             branch: part_of(&self.branches, key),
             chunk: 0,
@@ -271,6 +274,21 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
         let found = rows.binary_search_by(|row| row.0.cmp(key));
         place.row = found.unwrap_or_else(|row| row);
         (place, found.is_ok())
+    }
+}
+
+impl<K: Ord, V> Sorted<K, V> {
+    /// The end of the last chunk, if the key is after all others: most keys of a ledger ascend, and
+    /// those are not searched for.
+    fn end_before(&self, key: &K) -> Option<Place> {
+        let chunks = &self.branches.last()?.below;
+        let rows = &chunks.last()?.below;
+        let (last, _) = rows.last()?;
+        (last.cmp(key) == Ordering::Less).then_some(Place {
+            branch: self.branches.len() - 1,
+            chunk: chunks.len() - 1,
+            row: rows.len(),
+        })
     }
 }
 

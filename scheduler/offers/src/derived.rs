@@ -23,7 +23,7 @@ pub(crate) struct Derived {
     /// Offers by framework.
     pub(crate) offers_of: Sorted<(FrameworkId, OfferId), ()>,
     /// Tasks by agent, in the order of their launches.
-    pub(crate) tasks_on: Sorted<(AgentId, LaunchIndex, TaskKey), ()>,
+    pub(crate) tasks_on: Sorted<AgentId, Sorted<(LaunchIndex, TaskKey), ()>>,
     /// Tasks with a report that is not acknowledged.
     pub(crate) waiting: Sorted<TaskKey, ()>,
     /// Frameworks without a stream, by when they are removed.
@@ -75,8 +75,16 @@ impl Derived {
 
     pub(crate) fn task_added(&mut self, key: &TaskKey, row: &TaskRow) {
         let assignment = &row.assignment;
-        self.tasks_on
-            .insert((assignment.agent, key.launch, key.clone()), ());
+        let own = (key.launch, key.clone());
+        match self.tasks_on.get_mut(&assignment.agent) {
+            Some(tasks) => {
+                tasks.insert(own, ());
+            }
+            None => {
+                let tasks = [(own, ())].into_iter().collect();
+                self.tasks_on.insert(assignment.agent, tasks);
+            }
+        }
         if !row.pending.is_empty() {
             self.waiting.insert(key.clone(), ());
         }
@@ -87,8 +95,12 @@ impl Derived {
 
     pub(crate) fn task_removed(&mut self, key: &TaskKey, row: &TaskRow) {
         let assignment = &row.assignment;
-        self.tasks_on
-            .remove(&(assignment.agent, key.launch, key.clone()));
+        if let Some(tasks) = self.tasks_on.get_mut(&assignment.agent) {
+            tasks.remove(&(key.launch, key.clone()));
+            if tasks.is_empty() {
+                self.tasks_on.remove(&assignment.agent);
+            }
+        }
         if !row.pending.is_empty() {
             self.waiting.remove(key);
         }

@@ -149,16 +149,12 @@ impl Offers {
 
     /// An agent's tasks, in the order of their launches.
     pub fn tasks_of_agent(&self, agent: AgentId) -> impl Iterator<Item = TaskRef<'_>> {
-        let least = LaunchIndex(0);
-        let from = (agent, least, least_key(&least_framework()));
-        self.derived
-            .tasks_on
-            .range(from..)
-            .take_while(move |((on, _, _), ())| *on == agent)
-            .map(|((_, _, key), ())| TaskRef {
-                key,
-                row: self.tasks.get(key).expect("indexed tasks exist"),
-            })
+        let tasks = self.derived.tasks_on.get(&agent);
+        let keys = tasks.into_iter().flat_map(|tasks| tasks.iter());
+        keys.map(|((_, key), ())| TaskRef {
+            key,
+            row: self.tasks.get(key).expect("indexed tasks exist"),
+        })
     }
 
     /// The newest use of a task's id that has a row.
@@ -278,11 +274,6 @@ pub(crate) fn least_key(framework: &FrameworkId) -> TaskKey {
         task: TaskId::new(" ").expect("a space is an id"),
         launch: LaunchIndex(0),
     }
-}
-
-/// Not after any framework id.
-fn least_framework() -> FrameworkId {
-    FrameworkId::new(" ").expect("a space is an id")
 }
 
 /// Not after any role.
