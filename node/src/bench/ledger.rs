@@ -6,12 +6,17 @@ use std::time::{Duration, Instant};
 use shoal_api::{AgentId, FrameworkId, OfferId, Origin, StreamId};
 use shoal_master::{Forwarded, Outcome};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Plan};
+use super::conditions::milliseconds;
+use super::figure::{Figure, median, part};
+use super::flags::LedgerFlags;
 use super::guest::{self, Guest, failed};
-use crate::cli::flags::BenchLedgerFlags;
-use crate::cli::{Failure, print_text};
+use super::{Measured, floor};
+use crate::cli::Failure;
 use crate::peer::Connection;
 
+/// An accept as small as one can be.
+const RECORD_BYTES: usize = 128;
 /// How long accepts run before they count.
 const WARM_UP: Duration = Duration::from_secs(2);
 /// Offers made by one command, and kept in store at least.
@@ -102,54 +107,83 @@ impl Player {
     }
 }
 
-/// Runs the measurement and prints it.
+/// Runs the measurement.
 ///
 /// # Errors
 /// What kept it from being made.
-pub async fn run(flags: &BenchLedgerFlags) -> Result<(), Failure> {
-    let cluster = Cluster::start(flags.masters, flags.http, flags.data.as_deref()).await?;
-    let measured = measure(flags, &cluster).await;
+pub(super) async fn run(flags: &LedgerFlags) -> Result<Measured, Failure> {
+    let plan = Plan {
+        masters: flags.masters,
+        agents: 0,
+        resources: None,
+    };
+    let cluster = Cluster::start(plan, &flags.cluster).await?;
+    let single = floor::durable_write(cluster.folder(), 1);
+    let group = floor::durable_write(cluster.folder(), flags.in_flight as usize * RECORD_BYTES);
+    let measured = measure_both(flags, &cluster).await;
     cluster.end().await?;
-    let Measured {
-        accepts,
-        elapsed,
-        mut latencies,
-    } = measured?;
-    latencies.sort_unstable();
-    let at = |part: usize| latencies[(latencies.len() - 1) * part / 100].as_secs_f64() * 1e3;
-    print_text(&format!(
-        "ledger: {:.0} committed accepts/s over {:.1} s ({accepts} accepts of one task each)\n\
-         latency: p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms\n\
-         conditions: {} masters as processes on loopback, fsync on, {} agents with sessions, \
-         {} in flight, through the peer port\n",
-        accepts as f64 / elapsed.as_secs_f64(),
-        elapsed.as_secs_f64(),
-        at(50),
-        at(99),
-        at(100),
-        flags.masters,
-        flags.agents,
-        flags.in_flight,
-    ))
+    let (many, one) = measured?;
+    let bound = f64::from(flags.in_flight) * 1e3 / group?;
+    Ok(Measured {
+        figures: vec![
+            Figure::new("ledger.throughput", many.rate, "accepts/s").beside(
+                "that many small records in one durable write after the other",
+                bound,
+            ),
+            Figure::new("ledger.latency_median", median(&many.latencies), "ms"),
+            Figure::new("ledger.latency_p99", part(&many.latencies, 99), "ms"),
+            Figure::new("ledger.one_median", median(&one.latencies), "ms")
+                .beside("one durable write", single?),
+            Figure::new("ledger.one_p99", part(&one.latencies, 99), "ms"),
+        ],
+        setup: vec![format!(
+            "{} masters as processes on loopback, fsync on; {} agents with sessions; accepts of \
+             one task each through the leader's peer port, {} in flight for {:.0} s, then one at a \
+             time",
+            flags.masters,
+            flags.agents,
+            flags.in_flight,
+            flags.duration.as_secs_f64()
+        )],
+    })
 }
 
-struct Measured {
-    accepts: u64,
-    elapsed: Duration,
-    latencies: Vec<Duration>,
+struct Counted {
+    rate: f64,
+    latencies: Vec<f64>,
 }
 
-async fn measure(flags: &BenchLedgerFlags, cluster: &Cluster) -> Result<Measured, Failure> {
+async fn measure_both(
+    flags: &LedgerFlags,
+    cluster: &Cluster,
+) -> Result<(Counted, Counted), Failure> {
     let leader = cluster.leader().await?;
     let agents = guest::play_agents(flags.agents, &cluster.peers()).await?;
     let guest = Guest::new()?;
     let mut connection = guest.dial(&leader.peer).await?;
     let mut player = Player::subscribe(guest, &mut connection, agents).await?;
+    let many = measure(
+        &mut player,
+        &mut connection,
+        flags.in_flight,
+        flags.duration,
+    )
+    .await?;
+    let one = measure(&mut player, &mut connection, 1, flags.duration / 2).await?;
+    Ok((many, one))
+}
+
+async fn measure(
+    player: &mut Player,
+    connection: &mut Connection,
+    in_flight: u32,
+    duration: Duration,
+) -> Result<Counted, Failure> {
     let mut making: Option<u64> = None;
     let mut flying: BTreeMap<u64, Instant> = BTreeMap::new();
     let start = Instant::now();
     let counts_from = start + WARM_UP;
-    let until = counts_from + flags.duration;
+    let until = counts_from + duration;
     let mut latencies = Vec::new();
     loop {
         let now = Instant::now();
@@ -162,7 +196,7 @@ async fn measure(flags: &BenchLedgerFlags, cluster: &Cluster) -> Result<Measured
             making = Some(command.request.counter);
             commands.push(command);
         }
-        while now < until && flying.len() < flags.in_flight as usize {
+        while now < until && flying.len() < in_flight as usize {
             let Some(command) = player.accept() else {
                 break;
             };
@@ -188,26 +222,24 @@ async fn measure(flags: &BenchLedgerFlags, cluster: &Cluster) -> Result<Measured
             } else if let Some(sent) = flying.remove(&counter) {
                 is_accepted(&outcome)?;
                 if sent >= counts_from {
-                    latencies.push(sent.elapsed());
+                    latencies.push(milliseconds(sent.elapsed()));
                 }
             }
         }
     }
-    let elapsed = counts_from.elapsed();
     if latencies.is_empty() {
         return Err(failed(
             "no accept was committed in the time of the measurement",
         ));
     }
-    Ok(Measured {
-        accepts: latencies.len() as u64,
-        elapsed,
+    Ok(Counted {
+        rate: latencies.len() as f64 / counts_from.elapsed().as_secs_f64(),
         latencies,
     })
 }
 
 /// An accept that launched its task.
-pub(super) fn is_accepted(outcome: &Outcome) -> Result<(), Failure> {
+fn is_accepted(outcome: &Outcome) -> Result<(), Failure> {
     match outcome {
         Outcome::Offers(Ok(shoal_offers::Outcome::Accepted {
             launched,

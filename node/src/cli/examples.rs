@@ -84,7 +84,21 @@ const EXAMPLES: &[(&[&str], &[&str])] = &[
     ),
     (&["man"], &["shoal man --dir /usr/local/share/man/man1"]),
     (&["bench", "ledger"], &["shoal bench ledger --duration 10"]),
-    (&["bench", "failover"], &["shoal bench failover --rounds 5"]),
+    (&["bench", "launch"], &["shoal bench launch --tasks 50"]),
+    (&["bench", "tasks"], &["shoal bench tasks -o json"]),
+    (
+        &["bench", "failover"],
+        &["shoal bench failover --rounds 5 --stops 3"],
+    ),
+    (
+        &["bench", "elections"],
+        &["shoal bench elections --duration 60"],
+    ),
+    (&["bench", "idle"], &["shoal bench idle --duration 300"]),
+    (
+        &["bench", "allocator"],
+        &["shoal bench allocator --agents 1000"],
+    ),
 ];
 
 /// What the exit codes mean, below the examples.

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use shoal_api::Resources;
 use shoal_api::agent::HostPort;
 
+use crate::bench::flags::BenchFlags;
 use crate::config::flags::NodeFlags;
 
 /// Turn many machines into one.
@@ -108,11 +109,7 @@ pub enum Command {
     /// Write the manual pages, one per command.
     Man(ManFlags),
     /// Measure.
-    Bench {
-        /// What to measure.
-        #[command(subcommand)]
-        command: BenchCommand,
-    },
+    Bench(BenchFlags),
 }
 
 /// `shoal dev`.
@@ -345,55 +342,6 @@ pub struct ManFlags {
     pub dir: PathBuf,
 }
 
-/// `shoal bench`.
-#[derive(Clone, Debug, Subcommand)]
-pub enum BenchCommand {
-    /// Committed accepts per second, through the peer port, against three masters of its own.
-    Ledger(BenchLedgerFlags),
-    /// Time from the leader's SIGKILL to the next committed accept.
-    Failover(BenchFailoverFlags),
-}
-
-/// `shoal bench failover`.
-#[derive(Args, Clone, Debug)]
-pub struct BenchFailoverFlags {
-    /// How many masters.
-    #[arg(long, default_value = "3", value_parser = quorum_size)]
-    pub masters: u8,
-    /// How often the leader is killed.
-    #[arg(long, default_value = "20", value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub rounds: u16,
-    /// Where the masters keep their data; a temporary folder by default.
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// The port of the masters' API; the others follow it.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15050")]
-    pub http: SocketAddr,
-}
-
-/// `shoal bench ledger`.
-#[derive(Args, Clone, Debug)]
-pub struct BenchLedgerFlags {
-    /// How many masters.
-    #[arg(long, default_value = "3", value_parser = quorum_size)]
-    pub masters: u8,
-    /// How many agents to play.
-    #[arg(long, default_value = "100")]
-    pub agents: u32,
-    /// How many accepts are in flight.
-    #[arg(long, default_value = "256")]
-    pub in_flight: u32,
-    /// For how long, after two seconds to warm up.
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
-    pub duration: Duration,
-    /// Where the masters keep their data; a temporary folder by default.
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// The port of the masters' API; the others follow it.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15050")]
-    pub http: SocketAddr,
-}
-
 /// Reads `HOST:PORT`, `1.2.3.4:PORT` or `[v6]:PORT`.
 ///
 /// # Errors
@@ -423,7 +371,7 @@ fn resources(text: &str) -> Result<Resources, String> {
     Resources::parse(text).map_err(|error| error.to_string())
 }
 
-fn quorum_size(text: &str) -> Result<u8, String> {
+pub(crate) fn quorum_size(text: &str) -> Result<u8, String> {
     match text {
         "1" => Ok(1),
         "3" => Ok(3),
@@ -439,7 +387,7 @@ fn environment(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let number: f64 = text
         .parse()
         .map_err(|_| format!("'{text}' is not a number of seconds"))?;

@@ -26,7 +26,7 @@ use clap::FromArgMatches;
 pub use client::Client;
 pub use exit::{Exit, Failure};
 use flags::{Command, Flags, KeeperFlags};
-pub use output::print_text;
+pub use output::{print_json, print_text};
 
 use crate::log::{self, LogFilter, LogFormat};
 
@@ -51,9 +51,9 @@ fn execute(flags: Flags) -> Result<ExitCode, Failure> {
             log_of_environment()?;
             return crate::dev::run(flags);
         }
-        Command::Bench { command } => {
+        Command::Bench(flags) => {
             log_of_environment()?;
-            return crate::bench::run(command);
+            return crate::bench::run(flags, form);
         }
         Command::Keeper(flags) => return keeper(flags),
         Command::Doctor(flags) => return doctor::run(&client()?, form, flags),
