@@ -43,6 +43,24 @@ fn every_command_in_the_documents_does_what_is_shown() {
     assert!(ran > 30, "only {ran} commands were run");
 }
 
+#[test]
+fn the_readme_names_every_command() {
+    let output = Command::new(machine::shoal())
+        .arg("-h")
+        .output()
+        .expect("shoal can be run");
+    let help = String::from_utf8_lossy(&output.stdout).into_owned();
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = listed.map_while(|line| line.strip_prefix("  "));
+    let names = listed.filter_map(|line| line.split_whitespace().next());
+    let names: Vec<&str> = names.filter(|name| *name != "help").collect();
+    assert!(names.len() > 10, "the commands are found in {help}");
+    let readme = fs::read_to_string(root().join("README.md")).expect("the README can be read");
+    let named = |name: &str| readme.contains(&format!("`shoal {name}"));
+    let unnamed: Vec<&str> = names.into_iter().filter(|name| !named(name)).collect();
+    assert!(unnamed.is_empty(), "the README says nothing of {unnamed:?}");
+}
+
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().expect("the workspace is above").to_path_buf()
