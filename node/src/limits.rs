@@ -64,7 +64,7 @@ pub const HTTP_REQUEST: Duration = Duration::from_secs(30);
 /// Pieces that wait for the client of one stream. Full: its notices wait.
 pub const HTTP_STREAM_PIECES: usize = 16;
 /// Listings that are being written or sent. Full: the next waits for [`LISTING_WAIT`], then 503.
-pub const LISTINGS: usize = 32;
+pub const LISTINGS: usize = 16;
 /// How long a listing waits for its turn.
 pub const LISTING_WAIT: Duration = Duration::from_secs(10);
 /// Event streams of the operator API. More: the oldest is closed. Source: Mesos.

@@ -40,14 +40,7 @@ struct Stream {
 
 impl Stream {
     fn open(address: &str) -> Stream {
-        let mut stream = TcpStream::connect(address).expect("a master listens");
-        let body = r#"{"type":"SUBSCRIBE"}"#;
-        let head = format!(
-            "POST /api/v1 HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).expect("it can be asked");
+        let stream = subscribe(address, "/api/v1", &json!({"type": "SUBSCRIBE"}));
         let events = Arc::new(Mutex::new(Vec::new()));
         let collected = Arc::clone(&events);
         thread::spawn(move || collect(stream, &collected));
@@ -69,6 +62,19 @@ impl Stream {
             found.ok_or_else(|| format!("{} events came", all.len()))
         })
     }
+}
+
+/// Sends a call whose answer does not end.
+fn subscribe(address: &str, path: &str, call: &Value) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("a master listens");
+    let body = call.to_string();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("it can be asked");
+    stream
 }
 
 /// Reads chunks, and records in them, until the stream ends.
@@ -149,6 +155,7 @@ fn an_operator_follows_a_task_at_any_master() {
     ];
     assert_eq!(told, expected);
 
+    framework_comes_and_goes(&stream, cluster.api());
     for master in cluster.having("master") {
         listings(&master, task);
     }
@@ -158,6 +165,26 @@ fn an_operator_follows_a_task_at_any_master() {
         task,
     );
     cluster.end();
+}
+
+/// A framework that may not stay away at all subscribes and closes its connection.
+fn framework_comes_and_goes(stream: &Stream, master: &str) {
+    let info = json!({"user": "nobody", "name": "guest", "failover_timeout": 0.0});
+    let call = json!({"type": "SUBSCRIBE", "subscribe": {"framework_info": info}});
+    let framework = subscribe(master, "/api/v1/scheduler", &call);
+    let named = |event: &Value, kind: &str, field: &str| {
+        let framework = &event[field]["framework"];
+        event["type"] == kind && framework["framework_info"]["name"] == "guest"
+    };
+    stream.until("the framework is there", |event| {
+        named(event, "FRAMEWORK_ADDED", "framework_added")
+            && event["framework_added"]["framework"]["connected"] == true
+    });
+    drop(framework);
+    stream.until("it is gone for ever", |event| {
+        event["type"] == "FRAMEWORK_REMOVED"
+            && event["framework_removed"]["framework_info"]["name"] == "guest"
+    });
 }
 
 /// What tools read from a master, the same on each.

@@ -5,6 +5,7 @@
 //! behind what is kept, or does not read, is closed.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use tokio::time::{MissedTickBehavior, timeout};
 
 use super::translate::{Rows, Translator};
 use crate::api::Api;
-use crate::api::listing::{self, aside};
+use crate::api::listing::{self, Written, aside};
 use crate::api::moment::Moment;
 use crate::api::reply::{Reply, ReplyBody};
 use crate::drive::mailbox::Mailbox;
@@ -68,9 +69,15 @@ pub async fn subscribe(api: &Arc<Api>, master: &Mailbox, codec: Codec) -> Reply 
         Ok(view) => view,
         Err(refusal) => return *refusal,
     };
+    let (at, state) = (after(view.index), Arc::clone(&view.state));
+    let write = move || events::subscribed(&Moment::new(&view.state), codec);
+    let first = match aside(api, write).await {
+        Ok(first) => first,
+        Err(refusal) => return *refusal,
+    };
     let (pieces, body) = mpsc::channel(limits::HTTP_STREAM_PIECES);
     let pump = Pump {
-        at: after(view.index),
+        at,
         api: Arc::clone(api),
         master: master.clone(),
         codec,
@@ -78,7 +85,7 @@ pub async fn subscribe(api: &Arc<Api>, master: &Mailbox, codec: Codec) -> Reply 
         pieces,
         seat: api.operator_streams.take(),
     };
-    tokio::spawn(pump.run(view));
+    tokio::spawn(pump.run(first, Translator::new(&state)));
     let mut reply = Reply::new(ReplyBody::Stream(body));
     let content_type = HeaderValue::from_static(codec.media_type());
     reply.headers_mut().insert(CONTENT_TYPE, content_type);
@@ -117,14 +124,12 @@ enum Over {
     Replaced,
     #[error("this master has no leader")]
     Leaderless,
-    #[error("too many listings are being written")]
-    Busy,
 }
 
 impl Pump {
-    async fn run(mut self, view: View) {
+    async fn run(mut self, first: Written, translator: Translator) {
         let seat = Arc::clone(&self.seat);
-        let over = match self.write(view).await {
+        let over = match self.write(first, translator).await {
             Ok(never) => match never {},
             Err(over) => over,
         };
@@ -132,9 +137,12 @@ impl Pump {
         tracing::debug!(%over, "an operator's event stream ended");
     }
 
-    async fn write(&mut self, view: View) -> Result<std::convert::Infallible, Over> {
-        let mut translator = Translator::new(&view.state);
-        self.begin(view).await?;
+    async fn write(
+        &mut self,
+        first: Written,
+        mut translator: Translator,
+    ) -> Result<Infallible, Over> {
+        self.begin(first).await?;
         let every = Duration::from_secs_f64(HEARTBEAT_SECONDS);
         let mut beat = tokio::time::interval(every);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -160,19 +168,18 @@ impl Pump {
         }
     }
 
-    /// The ledger as it was.
-    async fn begin(&mut self, view: View) -> Result<(), Over> {
-        let codec = self.codec;
-        let write = move || events::subscribed(&Moment::new(&view.state), codec);
-        let written = aside(&self.api, write).await.map_err(|_| Over::Busy)?;
+    /// Sends the ledger as it was, and gives up the room that it took.
+    async fn begin(&mut self, first: Written) -> Result<(), Over> {
+        let Written { pieces, held } = first;
         // A record is one chunk where it fits into one piece.
-        let mut pieces = written.pieces.into_iter();
-        let (length, first) = (pieces.next(), pieces.next());
-        let first = [length.unwrap_or_default(), first.unwrap_or_default()].concat();
-        self.send(first.into()).await?;
+        let mut pieces = pieces.into_iter();
+        let (length, start) = (pieces.next(), pieces.next());
+        let start = [length.unwrap_or_default(), start.unwrap_or_default()].concat();
+        self.send(start.into()).await?;
         for piece in pieces {
             self.send(piece).await?;
         }
+        drop(held);
         Ok(())
     }
 
