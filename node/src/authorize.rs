@@ -36,6 +36,8 @@ pub enum Action {
     Kill,
     /// Change who votes or leads.
     ChangeQuorum,
+    /// Take everything that the ledger holds.
+    Backup,
     /// Open a connection between nodes.
     Connect(Purpose),
 }

@@ -180,3 +180,6 @@ pub const SCRAPE: Duration = Duration::from_secs(1);
 pub const EXPORT: Duration = Duration::from_millis(500);
 /// How long a node with data of a cluster looks for members of it before it starts without.
 pub const STRANGERS: Duration = Duration::from_secs(1);
+/// Backups that may be taken of one master at a time; more are refused. Each holds an image of the ledger
+/// as long as its client reads.
+pub const BACKUPS: usize = 2;

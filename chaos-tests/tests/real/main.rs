@@ -32,3 +32,5 @@ mod operators;
 mod page;
 mod prometheus;
 mod protobuf_client;
+mod quorum_recovered;
+mod restored;

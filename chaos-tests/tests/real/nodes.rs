@@ -201,6 +201,12 @@ impl Nodes {
         });
     }
 
+    /// Forgets a node whose machine is gone for good.
+    pub fn lose(&mut self, name: &str) {
+        self.stop(name, Signal::KILL);
+        fs::remove_dir_all(self.data(name)).expect("a folder can be removed");
+    }
+
     /// A command line that talks to that node.
     pub fn shoal(&self, node: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(machine::shoal());

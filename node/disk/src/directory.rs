@@ -64,6 +64,9 @@ pub enum DirectoryError {
         /// Why not.
         error: io::Error,
     },
+    /// Something is there.
+    #[error("{} is not empty; choose a directory that is empty or not there", .0.display())]
+    NotEmpty(PathBuf),
     /// Nothing of a node is there.
     #[error("{} is not the data directory of a node: it has no identity", .0.display())]
     NotOfANode(PathBuf),
@@ -170,6 +173,56 @@ impl DataDirectory {
     /// The file whose lock the process has that uses the directory.
     pub fn lock_of(folder: &Path) -> PathBuf {
         folder.join(LOCK)
+    }
+
+    /// Holds the directory of a node that does not run, without beginning a life of it: for looking at
+    /// it and for what an operator forces.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] says what to do about it; a running node's is [`DirectoryError::Locked`].
+    pub fn hold(folder: &Path) -> Result<DataDirectory, DirectoryError> {
+        let lock = lock_existing(folder)?;
+        refuse_halted(folder)?;
+        let identity =
+            read_identity(folder)?.ok_or_else(|| DirectoryError::NotOfANode(folder.to_owned()))?;
+        Ok(DataDirectory {
+            folder: folder.to_owned(),
+            identity,
+            _lock: lock,
+        })
+    }
+
+    /// Makes a directory of a new node that belongs to a cluster and has not lived yet. What must be in
+    /// it before is put there by `fill`, which is given the folder: the identity comes last, so that
+    /// what a crash leaves is no node.
+    ///
+    /// # Errors
+    /// The folder is there and not empty, or whatever `fill` says.
+    pub fn found<E: From<DirectoryError>>(
+        folder: &Path,
+        minted: Minted,
+        cluster: ClusterId,
+        fill: impl FnOnce(&DataDirectory) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let io_error = |what| io_error(folder, what);
+        std::fs::create_dir_all(folder).map_err(io_error("create folders"))?;
+        let mut entries = std::fs::read_dir(folder).map_err(io_error("look for files"))?;
+        if entries.next().is_some() {
+            return Err(DirectoryError::NotEmpty(folder.to_owned()).into());
+        }
+        let directory = DataDirectory {
+            folder: folder.to_owned(),
+            identity: Identity::new(minted, Some(cluster)),
+            _lock: lock(folder)?,
+        };
+        if let Err(error) = fill(&directory) {
+            // It was empty before. What cannot be removed keeps it from being taken for good.
+            let _ = std::fs::remove_dir_all(directory.master());
+            let _ = std::fs::remove_file(folder.join(LOCK));
+            return Err(error);
+        }
+        directory.write()?;
+        Ok(())
     }
 
     /// Who the node is.

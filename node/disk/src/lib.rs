@@ -4,8 +4,11 @@
 //! named. What deliberately does not: what entries mean (`shoal-quorum`, the ledger), and an agent's
 //! checkpoints and sandboxes (the executor keeps its own files).
 
+mod append;
+mod backup;
 mod directory;
 mod file;
+mod frames;
 pub mod limits;
 mod log;
 mod record;
@@ -13,7 +16,10 @@ mod recovery;
 mod snapshot;
 mod writer;
 
+pub use append::append;
+pub use backup::{Backup, BackupBytes, BackupError, BackupHeader};
 pub use directory::{DataDirectory, DirectoryError, Identity, Minted};
 pub use file::{Io, System, atomic_write};
 pub use recovery::{DamageError, recover};
+pub use snapshot::SnapshotFile;
 pub use writer::{Event, LogWriter};

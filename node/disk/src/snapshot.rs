@@ -9,20 +9,17 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shoal_api::{Index, Term};
 use shoal_quorum::{Membership, Snapshot};
 
 use crate::file::{Io, sync_folder};
-use crate::limits::CHUNK_BYTES;
+use crate::frames::{self, END};
 use crate::recovery::DamageError;
 
 const MAGIC: &[u8; 8] = b"shoalsn1";
 const PREFIX: &str = "snapshot-";
-/// Stands where a length would: no chunk is that long, while one may well be empty.
-const END: u32 = u32::MAX;
-const _: () = assert!(CHUNK_BYTES < END as usize);
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -44,47 +41,93 @@ pub(crate) fn save(io: &dyn Io, folder: &Path, snapshot: &Snapshot) -> io::Resul
     {
         return Ok(());
     }
-    let target = path(folder, snapshot.index);
-    let temporary = target.with_extension("tmp");
-    let file = File::create(&temporary)?;
-    let head = Head {
-        index: snapshot.index,
-        term: snapshot.term,
-        membership: snapshot.membership.clone(),
-    };
-    let head = postcard::to_allocvec(&head).map_err(io::Error::other)?;
-    let mut offset = 0;
-    let mut put = |bytes: &[u8]| {
-        let at = offset;
-        offset += bytes.len() as u64;
-        io.write(&file, bytes, at)
-    };
-    put(MAGIC)?;
-    for piece in std::iter::once(head.as_slice()).chain(snapshot.chunks.iter().map(|c| &c[..])) {
-        assert!(
-            piece.len() <= CHUNK_BYTES,
-            "a snapshot's piece of {} bytes",
-            piece.len()
-        );
-        let mut frame = Vec::with_capacity(8);
-        frame.put_u32_le(u32::try_from(piece.len()).expect("the bound fits"));
-        frame.put_u32_le(crc32fast::hash(piece));
-        put(&frame)?;
-        put(piece)?;
+    let (index, term) = (snapshot.index, snapshot.term);
+    let mut file = SnapshotFile::create(io, folder, index, term, &snapshot.membership)?;
+    for chunk in snapshot.chunks.iter() {
+        file.chunk(chunk)?;
     }
-    let mut trailer = Vec::with_capacity(8);
-    trailer.put_u32_le(END);
-    trailer.put_u32_le(u32::try_from(snapshot.chunks.len()).map_err(io::Error::other)?);
-    put(&trailer)?;
-    io.sync(&file)?;
-    std::fs::rename(&temporary, &target)?;
-    sync_folder(folder)?;
-    for (index, older) in list(folder)? {
-        if index < snapshot.index {
-            std::fs::remove_file(older)?;
+    file.finish()
+}
+
+/// A snapshot that is being written, chunk by chunk. It has its name once it is finished.
+#[derive(Debug)]
+pub struct SnapshotFile<'a> {
+    io: &'a dyn Io,
+    folder: &'a Path,
+    index: Index,
+    file: File,
+    offset: u64,
+    chunks: u32,
+}
+
+impl<'a> SnapshotFile<'a> {
+    /// Begins one, of the state at that index.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn create(
+        io: &'a dyn Io,
+        folder: &'a Path,
+        index: Index,
+        term: Term,
+        membership: &Membership,
+    ) -> io::Result<SnapshotFile<'a>> {
+        let head = Head {
+            index,
+            term,
+            membership: membership.clone(),
+        };
+        let head = postcard::to_allocvec(&head).map_err(io::Error::other)?;
+        let mut file = SnapshotFile {
+            io,
+            folder,
+            index,
+            file: File::create(path(folder, index).with_extension("tmp"))?,
+            offset: 0,
+            chunks: 0,
+        };
+        file.put(MAGIC)?;
+        file.piece(&head)?;
+        Ok(file)
+    }
+
+    /// Writes the next chunk.
+    ///
+    /// # Errors
+    /// The kernel refuses; the file is left unfinished, as after a crash.
+    pub fn chunk(&mut self, chunk: &[u8]) -> io::Result<()> {
+        self.chunks += 1;
+        self.piece(chunk)
+    }
+
+    /// Makes it durable under its name, then removes the older ones.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.put(&frames::end(self.chunks))?;
+        self.io.sync(&self.file)?;
+        let target = path(self.folder, self.index);
+        std::fs::rename(target.with_extension("tmp"), &target)?;
+        sync_folder(self.folder)?;
+        for (index, older) in list(self.folder)? {
+            if index < self.index {
+                std::fs::remove_file(older)?;
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn piece(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.put(&frames::before(piece))?;
+        self.put(piece)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let at = self.offset;
+        self.offset += bytes.len() as u64;
+        self.io.write(&self.file, bytes, at)
+    }
 }
 
 /// All snapshots, oldest first. What a crash left unfinished is removed.

@@ -184,6 +184,7 @@ fn asked(endpoint: &Endpoint) -> (Action, Object) {
             | Ours::TaskLogs(_)
             | Ours::Run(_)
             | Ours::Quorum => Action::Read,
+            Ours::Backup => Action::Backup,
             Ours::Runs => Action::CreateRun,
             Ours::RunKill(_) | Ours::TaskKill(_) | Ours::Teardown(_) => Action::Kill,
             Ours::QuorumRemove | Ours::QuorumTransfer | Ours::QuorumPromote => Action::ChangeQuorum,

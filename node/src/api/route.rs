@@ -141,6 +141,8 @@ pub enum Ours {
     QuorumTransfer,
     /// Give a spare a vote.
     QuorumPromote,
+    /// The whole ledger as a file.
+    Backup,
 }
 
 impl Endpoint {
@@ -170,6 +172,7 @@ impl Endpoint {
         "kill",
         "runs",
         "quorum",
+        "backup",
         "none",
     ];
 
@@ -213,6 +216,7 @@ impl Ours {
             Ours::TaskLogs(_) => "logs",
             Ours::TaskKill(_) | Ours::RunKill(_) => "kill",
             Ours::Runs | Ours::Run(_) => "runs",
+            Ours::Backup => "backup",
             Ours::Quorum | Ours::QuorumRemove | Ours::QuorumTransfer | Ours::QuorumPromote => {
                 "quorum"
             }
@@ -238,7 +242,8 @@ impl Ours {
             | Ours::Timeline(_)
             | Ours::TaskLogs(_)
             | Ours::Run(_)
-            | Ours::Quorum => false,
+            | Ours::Quorum
+            | Ours::Backup => false,
         }
     }
 }
@@ -335,6 +340,7 @@ const OURS: &[(&str, MakeEndpoint)] = &[
     ("runs/{run}", |id| Endpoint::Ours(Ours::Run(id))),
     ("runs/{run}/kill", |id| Endpoint::Ours(Ours::RunKill(id))),
     ("quorum", |_| Endpoint::Ours(Ours::Quorum)),
+    ("backup", |_| Endpoint::Ours(Ours::Backup)),
     ("quorum/remove", |_| Endpoint::Ours(Ours::QuorumRemove)),
     ("quorum/transfer", |_| Endpoint::Ours(Ours::QuorumTransfer)),
     ("quorum/promote", |_| Endpoint::Ours(Ours::QuorumPromote)),

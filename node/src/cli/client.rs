@@ -14,7 +14,7 @@ use shoal_api::agent::HostPort;
 
 use super::exit::{Exit, Failure};
 use super::flags::parse_host_port;
-use super::stream::{Stream, TcpEvents};
+use super::stream::{Chunks, Stream, TcpEvents};
 use crate::limits;
 
 /// An answer of the API.
@@ -145,14 +145,52 @@ impl Client {
     pub fn follow(&self, path: &str, seen: Option<&str>) -> Result<TcpEvents, Failure> {
         let seen = seen.map(|id| format!("Last-Event-ID: {id}\r\n"));
         let head = format!("GET {path} HTTP/1.1\r\n{}", seen.unwrap_or_default());
+        self.open(&head).map(Stream::new)
+    }
+
+    /// Asks for a stream of bytes, and writes it as it comes. `progress` is told how many bytes are
+    /// written.
+    ///
+    /// # Errors
+    /// What the API says, or that the stream broke off; then part of it may be written.
+    pub fn download(
+        &self,
+        path: &str,
+        out: &mut impl Write,
+        mut progress: impl FnMut(u64),
+    ) -> Result<(), Failure> {
+        let mut body = Chunks::new(self.open(&format!("GET {path} HTTP/1.1\r\n"))?);
+        let broke = |error: io::Error| {
+            Failure::new(
+                Exit::Failed,
+                format!("the stream broke off: {error}"),
+                "try again",
+            )
+        };
+        let (mut written, mut piece) = (0, vec![0; 64 * 1024]);
+        loop {
+            let count = body.read(&mut piece).map_err(broke)?;
+            if count == 0 {
+                return Ok(());
+            }
+            out.write_all(&piece[..count]).map_err(|error| {
+                Failure::new(Exit::Failed, format!("cannot write: {error}"), "")
+            })?;
+            written += count as u64;
+            progress(written);
+        }
+    }
+
+    /// The body of the first address that gives one, a stream in chunks.
+    fn open(&self, head: &str) -> Result<BufReader<TcpStream>, Failure> {
         let mut silent = Vec::new();
         let mut unavailable = None;
         for address in &self.addresses {
             let open =
-                ask(address, &head, &[], self.patience).map_err(|unanswered| unanswered.error);
+                ask(address, head, &[], self.patience).map_err(|unanswered| unanswered.error);
             let open = open.and_then(|mut reader| Ok((read_head(&mut reader)?, reader)));
             match open {
-                Ok((answer, reader)) if answer.status == 200 => return Ok(Stream::new(reader)),
+                Ok((answer, reader)) if answer.status == 200 => return Ok(reader),
                 Ok((mut answer, mut reader)) => {
                     answer.body = read_body(&mut reader, &answer).unwrap_or_default();
                     if answer.status != 503 {

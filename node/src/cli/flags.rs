@@ -94,6 +94,10 @@ pub enum Command {
         #[command(subcommand)]
         command: QuorumCommand,
     },
+    /// Store the whole ledger of a running cluster in a file.
+    Backup(BackupFlags),
+    /// Make a data directory out of a backup, when the cluster is lost.
+    Restore(RestoreFlags),
     /// Look at the configuration of a node.
     Config {
         /// What to do with it.
@@ -284,6 +288,23 @@ pub struct EventsFlags {
     pub framework: Option<String>,
 }
 
+/// `shoal backup`.
+#[derive(Args, Clone, Debug)]
+pub struct BackupFlags {
+    /// Where to; there must be no such file.
+    pub file: PathBuf,
+}
+
+/// `shoal restore`.
+#[derive(Args, Clone, Debug)]
+pub struct RestoreFlags {
+    /// What `shoal backup` stored.
+    pub file: PathBuf,
+    /// The data directory of the first master; it must be empty or not there.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+}
+
 /// `shoal quorum`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum QuorumCommand {
@@ -293,6 +314,16 @@ pub enum QuorumCommand {
     Remove {
         /// Its Raft id, or its name.
         master: String,
+    },
+    /// On a stopped node: go on from its disk alone, when most masters are lost for good. What only
+    /// they had is lost.
+    Recover {
+        /// The data directory of the master that goes on: the one whose log reaches furthest.
+        #[arg(value_name = "DIR")]
+        data: PathBuf,
+        /// Do not ask.
+        #[arg(long)]
+        yes_i_lose_data: bool,
     },
     /// On a stopped node: put its ledger aside and make it a new master, with the agent it had.
     Reset {

@@ -83,7 +83,13 @@ pub fn tasks(client: &Client, form: OutputForm, flags: &TasksFlags) -> Result<()
     );
     let columns = [
         column!("TASK", "/id"),
-        column!("STATE", "/state"),
+        Column {
+            heading: "STATE",
+            cell: |row| match row.pointer("/orphan") {
+                Some(Value::Bool(true)) => format!("{} (orphan)", text_at(row, "/state")),
+                Some(_) | None => text_at(row, "/state"),
+            },
+        },
         Column {
             heading: "EXIT",
             cell: exit_of,

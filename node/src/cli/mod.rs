@@ -1,6 +1,7 @@
 //! The `shoal` command line: reads flags, hands each command to its own file, maps the outcome to
 //! an exit code.
 
+mod backup;
 pub(crate) mod client;
 mod config;
 mod dashboards;
@@ -12,9 +13,13 @@ mod explain;
 pub mod flags;
 mod list;
 mod node;
+mod offline;
 mod output;
 mod pages;
+mod progress;
 mod quorum;
+mod recover;
+mod restore;
 mod stream;
 mod tasks;
 mod teardown;
@@ -68,6 +73,8 @@ fn execute(flags: Flags) -> Result<ExitCode, Failure> {
         Command::Run(flags) => return tasks::run(&client()?, form, flags).map(ExitCode::from),
         Command::Logs(flags) => tasks::logs(&client()?, flags),
         Command::Kill(flags) => tasks::kill(&client()?, form, flags),
+        Command::Backup(flags) => backup::run(&client()?, form, flags),
+        Command::Restore(flags) => restore::run(form, flags),
         Command::Quorum { command } => quorum::run(&flags.addr, form, command),
         Command::Explain(flags) => explain::explain(&client()?, form, flags),
         Command::Teardown(flags) => teardown::teardown(&client()?, form, flags),

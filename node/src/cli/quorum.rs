@@ -9,6 +9,7 @@ use super::exit::{Exit, Failure};
 use super::flags::{OutputForm, QuorumCommand};
 use super::list::confirm;
 use super::output::{Column, print_list, text_at};
+use super::recover;
 use crate::node::mint;
 
 /// A column whose cell is the text at a pointer.
@@ -57,6 +58,10 @@ pub fn run(addresses: &str, form: OutputForm, command: &QuorumCommand) -> Result
             let document = client()?.post("/shoal/v1/quorum/promote", &body)?;
             confirm(form, &document, &format!("{master} votes\n"))
         }
+        QuorumCommand::Recover {
+            data,
+            yes_i_lose_data,
+        } => recover::run(form, data, *yes_i_lose_data),
         QuorumCommand::Reset { data } => reset(form, data),
         QuorumCommand::Remove { master } => {
             let body = serde_json::json!({ "master": master });

@@ -32,11 +32,7 @@ impl<R: BufRead> Stream<R> {
     /// Over a body that comes in chunks.
     pub fn new(body: R) -> Stream<R> {
         Stream {
-            lines: BufReader::new(Chunks {
-                body,
-                left: 0,
-                ended: false,
-            }),
+            lines: BufReader::new(Chunks::new(body)),
             seen: None,
         }
     }
@@ -91,10 +87,21 @@ impl<R: BufRead> Stream<R> {
 
 /// A body in chunks, as one run of bytes.
 #[derive(Debug)]
-struct Chunks<R> {
+pub(super) struct Chunks<R> {
     body: R,
     left: u64,
     ended: bool,
+}
+
+impl<R> Chunks<R> {
+    /// The body begins here.
+    pub(super) fn new(body: R) -> Chunks<R> {
+        Chunks {
+            body,
+            left: 0,
+            ended: false,
+        }
+    }
 }
 
 impl<R: BufRead> Read for Chunks<R> {

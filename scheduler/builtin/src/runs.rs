@@ -140,6 +140,13 @@ impl Runs {
         !self.queue.is_empty()
     }
 
+    /// Begins a new life of the cluster: runs are numbered above `last` at least, so that none has the
+    /// tasks of a run that this ledger does not remember.
+    pub fn begin_life(&mut self, last: u64) {
+        let last = last.max(self.counter(Counter::LastRun));
+        self.set(Counter::LastRun, last);
+    }
+
     /// Creates a run.
     ///
     /// # Errors

@@ -124,13 +124,32 @@ pub struct Writer {
     payload: Vec<u8>,
     rows_in_chunk: u32,
     rows: u64,
+    count: u32,
     chunks: Vec<Bytes>,
+    sink: Option<Sink>,
+}
+
+/// Where chunks go as soon as they are full.
+struct Sink(Box<dyn FnMut(Bytes)>);
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sink")
+    }
 }
 
 impl Writer {
     /// An empty snapshot.
     pub fn new() -> Writer {
         Writer::default()
+    }
+
+    /// An empty snapshot whose chunks are not kept: each is given away once it is full.
+    pub fn into_sink(sink: impl FnMut(Bytes) + 'static) -> Writer {
+        Writer {
+            sink: Some(Sink(Box::new(sink))),
+            ..Writer::default()
+        }
     }
 
     /// Begins a section; an empty one is still there when read.
@@ -156,11 +175,12 @@ impl Writer {
         }
     }
 
-    /// Closes the snapshot with the hash of the state it was written of.
+    /// Closes the snapshot with the hash of the state it was written of. Without a sink, all of its
+    /// chunks come back.
     pub fn finish(mut self, hash: StateHash) -> Arc<[Bytes]> {
         self.close_chunk();
         let mut payload = Vec::with_capacity(28);
-        payload.put_u32_le(self.chunks.len() as u32);
+        payload.put_u32_le(self.count);
         payload.put_u64_le(self.rows);
         payload.put_u128_le(hash.0);
         let nothing = SectionId {
@@ -187,7 +207,7 @@ impl Writer {
         out.put_slice(&MAGIC);
         out.put_u8(FORMAT);
         out.put_u8(kind);
-        out.put_u32_le(self.chunks.len() as u32);
+        out.put_u32_le(self.count);
         out.put_u16_le(section.module.0);
         out.put_u16_le(section.table.0);
         out.put_u16_le(version);
@@ -197,7 +217,11 @@ impl Writer {
         out.put_slice(payload);
         let checksum = xxh3_64(&out);
         out.put_u64_le(checksum);
-        self.chunks.push(out.freeze());
+        self.count += 1;
+        match &mut self.sink {
+            Some(Sink(give)) => give(out.freeze()),
+            None => self.chunks.push(out.freeze()),
+        }
     }
 }
 

@@ -76,6 +76,9 @@ impl Master {
         let refusal = if self.sessions.len() >= SESSIONS
             || !self.is_known()
             || self.status.leader.is_none()
+            // It obeys a newer life of the cluster: this master's is over, or not yet applied here.
+            || (hello.cluster == Some(self.config.cluster)
+                && hello.fence.incarnation > self.state.incarnation())
         {
             Some(SessionRefusal::Unavailable)
         } else if let Some(theirs) = hello

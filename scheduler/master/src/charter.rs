@@ -24,6 +24,14 @@ pub enum CharterCommand {
     MasterRemoved(RaftId),
     /// Who stands on the ring.
     RingSet(Vec<NodeId>),
+    /// A forced recovery or a restore began a new life of the cluster. One that is not newer than the
+    /// present is ignored.
+    LifeBegan {
+        /// The number of the new life.
+        incarnation: Incarnation,
+        /// The master that goes on; all others are removed for ever.
+        keep: Option<RaftId>,
+    },
 }
 
 /// What applying changed.
@@ -39,6 +47,8 @@ pub enum CharterChange {
     Restarted(NodeId),
     /// The ring is another.
     Ring,
+    /// A new life: whatever these nodes held as masters is gone.
+    LifeBegan(Vec<NodeId>),
 }
 
 /// Who the cluster is.
@@ -183,17 +193,43 @@ impl Charter {
                     None => CharterChange::Nothing,
                 }
             }
+            CharterCommand::LifeBegan { incarnation, keep } => self.begin_life(incarnation, keep),
             CharterCommand::RingSet(nodes) => {
-                let old: Vec<NodeId> = self.ring().collect();
-                for node in old {
-                    self.ring.remove(&node);
-                }
+                self.clear_ring();
                 for node in nodes.into_iter().take(MASTERS) {
                     self.ring.insert(node, Mark);
                 }
                 CharterChange::Ring
             }
         }
+    }
+
+    fn clear_ring(&mut self) {
+        let old: Vec<NodeId> = self.ring().collect();
+        for node in old {
+            self.ring.remove(&node);
+        }
+    }
+
+    fn begin_life(&mut self, incarnation: Incarnation, keep: Option<RaftId>) -> CharterChange {
+        let Some(identity) = self.identity().filter(|now| now.incarnation < incarnation) else {
+            return CharterChange::Nothing;
+        };
+        let cluster = identity.cluster;
+        self.identity.insert(
+            (),
+            Identity {
+                cluster,
+                incarnation,
+            },
+        );
+        let others: Vec<RaftId> = self.masters().map(|info| info.raft).collect();
+        for raft in others.into_iter().filter(|raft| Some(*raft) != keep) {
+            self.masters.remove(&raft);
+            self.removed.insert(raft, Mark);
+        }
+        self.clear_ring();
+        CharterChange::LifeBegan(self.lives.iter().map(|(node, _)| *node).collect())
     }
 
     fn seen(&mut self, info: MasterInfo) -> CharterChange {

@@ -17,6 +17,7 @@ mod hashes;
 pub mod input;
 mod lead;
 mod leases;
+pub mod life;
 pub mod limits;
 mod master;
 mod members;

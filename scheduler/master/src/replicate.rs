@@ -142,7 +142,10 @@ impl Master {
         }
         match charter {
             CharterChange::Nothing => {}
-            CharterChange::Founded | CharterChange::Masters | CharterChange::Restarted(_) => {
+            CharterChange::Founded
+            | CharterChange::Masters
+            | CharterChange::Restarted(_)
+            | CharterChange::LifeBegan(_) => {
                 let book = self.state.charter.masters().cloned().collect();
                 self.outputs.push_back(Output::Book(book));
             }

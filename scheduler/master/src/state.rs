@@ -26,6 +26,7 @@ use shoal_offers::{Context, DisconnectCause, Effect, Offers, OffersCommand, Pres
 
 use crate::charter::{Charter, CharterChange, CharterCommand};
 use crate::event::{Event, What};
+use crate::life;
 use crate::narrate::{Cue, Story};
 
 /// The framework of one-off runs; its offers are answered where the leader is.
@@ -213,7 +214,15 @@ impl State {
 
     /// Serialises an image.
     pub fn write(&self) -> Arc<[Bytes]> {
-        let mut writer = Writer::new();
+        self.write_with(Writer::new())
+    }
+
+    /// Serialises an image, and gives each chunk away as soon as it is full.
+    pub fn write_into(&self, sink: impl FnMut(Bytes) + 'static) {
+        self.write_with(Writer::into_sink(sink));
+    }
+
+    fn write_with(&self, mut writer: Writer) -> Arc<[Bytes]> {
         self.outcomes.write(&mut writer);
         self.offers.write(&mut writer);
         self.runs.write(&mut writer);
@@ -454,14 +463,22 @@ impl Join<'_> {
 
     fn apply_charter(&mut self, command: CharterCommand) -> Outcome {
         let change = self.state.charter.apply(command);
-        match change {
+        match &change {
             CharterChange::Founded => {
                 self.tell(What::ClusterFounded);
                 self.subscribe_runs();
             }
             CharterChange::Restarted(node) => {
-                self.tell(What::MasterRestarted { node });
-                self.end_older_life(node);
+                self.tell(What::MasterRestarted { node: *node });
+                self.end_older_life(*node);
+            }
+            CharterChange::LifeBegan(nodes) => {
+                self.tell(What::MastersChanged);
+                for node in nodes {
+                    self.end_older_life(*node);
+                }
+                let incarnation = self.state.incarnation();
+                self.state.runs.begin_life(life::last_run(incarnation));
             }
             CharterChange::Masters => self.tell(What::MastersChanged),
             CharterChange::Nothing | CharterChange::Ring => {}

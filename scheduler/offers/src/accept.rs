@@ -336,7 +336,7 @@ impl Offers {
 }
 
 /// How many of a launch index's bits count launches; the incarnation has the rest.
-const LAUNCH_BITS: u32 = 48;
+const LAUNCH_BITS: u32 = 40;
 
 fn text(id: &Result<OfferId, Arc<str>>) -> String {
     match id {

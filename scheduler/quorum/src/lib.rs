@@ -35,5 +35,5 @@ pub use input::{Input, ReadId, Ticket};
 pub use membership::{ChangeRefusal, Membership, MembershipChange};
 pub use message::{Message, MessageError};
 pub use output::{Applied, DropReason, Output, TransferOutcome};
-pub use quorum::{Quorum, StartError};
+pub use quorum::{Quorum, StartError, Survey};
 pub use status::{PeerProgress, RaftRole, Stats, Status};

@@ -6,6 +6,7 @@
 
 mod change;
 mod drive;
+mod force;
 mod receive;
 mod snapshots;
 mod start;
@@ -31,6 +32,7 @@ use crate::sending::Sending;
 use crate::status::{PeerProgress, RaftRole, Stats, Status};
 use crate::tail::Tail;
 
+pub use force::Survey;
 pub use start::StartError;
 
 /// One replica of the log.

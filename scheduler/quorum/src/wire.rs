@@ -322,7 +322,7 @@ pub(crate) fn check(message: &RaftMessage, standing: Standing) -> bool {
 
 /// The bytes of a membership entry, as Raft itself writes them into the log.
 #[derive(Clone, PartialEq, prost::Message)]
-struct ChangeFrame {
+pub(crate) struct ChangeFrame {
     #[prost(uint32, tag = "1")]
     transition: u32,
     #[prost(message, repeated, tag = "2")]
@@ -335,6 +335,39 @@ struct ChangeSingle {
     kind: u32,
     #[prost(uint64, tag = "2")]
     id: u64,
+}
+
+impl ChangeFrame {
+    fn of(transition: u32, changes: &[(ConfChangeType, RaftId)]) -> ChangeFrame {
+        let single = |(kind, id): &(ConfChangeType, RaftId)| ChangeSingle {
+            kind: match kind {
+                ConfChangeType::AddNode => 0,
+                ConfChangeType::RemoveNode => 1,
+                ConfChangeType::AddLearnerNode => 2,
+            },
+            id: id.0,
+        };
+        ChangeFrame {
+            transition,
+            changes: changes.iter().map(single).collect(),
+        }
+    }
+
+    /// Changes that begin a joint membership, which another change must end.
+    pub(crate) fn enter(changes: &[(ConfChangeType, RaftId)]) -> ChangeFrame {
+        ChangeFrame::of(2, changes)
+    }
+
+    /// The end of a joint membership.
+    pub(crate) fn leave() -> ChangeFrame {
+        ChangeFrame::of(0, &[])
+    }
+
+    /// One change that needs no joint membership.
+    #[cfg(test)]
+    pub(crate) fn simple(kind: ConfChangeType, id: RaftId) -> ChangeFrame {
+        ChangeFrame::of(0, &[(kind, id)])
+    }
 }
 
 /// The change in a membership entry; none when its bytes are not one, which all replicas see alike.

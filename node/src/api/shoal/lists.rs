@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use shoal_api::task::Exit;
 use shoal_api::{AgentId, FrameworkId, Resources, Role, SlotState, TaskKey, TaskState};
 use shoal_master::{State, View, runs_framework};
-use shoal_offers::{AgentRow, CompletedTask, FrameworkRow, Presence, Report, TaskRow};
+use shoal_offers::{AgentRow, CompletedTask, FrameworkRow, Presence, Report, Standing, TaskRow};
 
 use super::names::{agent_named, framework_named};
 use super::{Call, Outcome, listing};
@@ -218,6 +218,7 @@ pub(super) fn task(state: &State, key: &TaskKey, row: &TaskRow) -> Value {
     value["state"] = json!(row.state_seen().as_str());
     value["terminal"] = json!(row.reported.is_terminal());
     value["killed"] = json!(row.kill.is_some());
+    value["orphan"] = json!(row.standing == Standing::Orphan);
     put_report(&mut value, row.statuses.last());
     value
 }

@@ -1,5 +1,6 @@
 //! Shoal's own API, `/shoal/v1`: JSON in, JSON out, errors that say what, why and what to do.
 
+mod backup;
 mod events;
 mod lists;
 mod names;
@@ -70,6 +71,7 @@ pub async fn answer(
         Ours::Run(run) => call.run(&run).await,
         Ours::RunKill(run) => call.kill_run(&run).await,
         Ours::Quorum => call.quorum().await,
+        Ours::Backup => call.backup().await,
         Ours::QuorumRemove => call.quorum_remove().await,
         Ours::QuorumTransfer => call.quorum_transfer().await,
         Ours::QuorumPromote => call.quorum_promote().await,

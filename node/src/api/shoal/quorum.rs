@@ -98,7 +98,10 @@ impl Call<'_> {
                 })
             })
             .collect();
+        let identity = view.state.charter.identity();
         let document = json!({
+            "cluster": identity.map(|identity| identity.cluster.to_string()),
+            "incarnation": identity.map(|identity| identity.incarnation.0),
             "masters": rows,
             "term": view.term.0,
             "index": view.index.0,

@@ -34,14 +34,14 @@ pub enum StartError {
 }
 
 /// A log that can be continued.
-struct Sound {
-    tail: Tail,
-    membership: Membership,
+pub(super) struct Sound {
+    pub(super) tail: Tail,
+    pub(super) membership: Membership,
     snapshot: Option<Snapshot>,
-    snapshot_index: u64,
+    pub(super) snapshot_index: u64,
     /// It holds nothing but its own founding.
     fresh: bool,
-    term: Term,
+    pub(super) term: Term,
 }
 
 fn check_order(entries: &[LogEntry]) -> Result<(), RecoveryError> {
@@ -67,7 +67,7 @@ fn check_order(entries: &[LogEntry]) -> Result<(), RecoveryError> {
 /// Joins snapshot and log. A crash between writing a received snapshot and voiding the log that it
 /// replaces leaves entries that the snapshot contradicts or overtakes: they are dropped here, since
 /// nobody was told that they exist.
-fn join(recovered: Recovered) -> Result<Sound, RecoveryError> {
+pub(super) fn join(recovered: Recovered) -> Result<Sound, RecoveryError> {
     let Recovered {
         mut hard_state,
         snapshot,
@@ -128,7 +128,7 @@ fn join(recovered: Recovered) -> Result<Sound, RecoveryError> {
     })
 }
 
-fn raft_config(config: &Config, applied: u64) -> raft::Config {
+pub(super) fn raft_config(config: &Config, applied: u64) -> raft::Config {
     raft::Config {
         id: config.id.0,
         election_tick: config.election_ticks as usize,
