@@ -25,6 +25,7 @@ mod dev_ends;
 mod documents;
 mod five_masters;
 mod follower_killed;
+mod inspected;
 mod leader_killed;
 mod master_wiped;
 mod metrics;

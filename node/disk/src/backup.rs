@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::frames::{self, FrameError, Frames};
 
-const MAGIC: &[u8; 8] = b"shoalbk1";
+pub(crate) const MAGIC: &[u8; 8] = b"shoalbk1";
 /// The newest form that this version reads, and the one that it writes.
 const FORMAT: u32 = 1;
 /// Bytes before the first frame.

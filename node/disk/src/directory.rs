@@ -11,9 +11,9 @@ use crate::file::atomic_write;
 
 /// The newest form of the directory that this version reads, and the one that it writes.
 const FORMAT: u32 = 1;
-const IDENTITY: &str = "identity";
-const HALTED: &str = "halted";
-const LOCK: &str = "lock";
+pub(crate) const IDENTITY: &str = "identity";
+pub(crate) const HALTED: &str = "halted";
+pub(crate) const LOCK: &str = "lock";
 const MASTER: &str = "master";
 const AGENT: &str = "agent";
 
@@ -237,7 +237,12 @@ impl DataDirectory {
 
     /// Where a master keeps its log.
     pub fn master(&self) -> PathBuf {
-        self.folder.join(MASTER)
+        DataDirectory::log_of(&self.folder)
+    }
+
+    /// Where the log of a master is whose data directory that is.
+    pub fn log_of(folder: &Path) -> PathBuf {
+        folder.join(MASTER)
     }
 
     /// Where an agent keeps its checkpoints and sandboxes.
@@ -374,7 +379,7 @@ fn refuse_halted(folder: &Path) -> Result<(), DirectoryError> {
     }
 }
 
-fn read_identity(folder: &Path) -> Result<Option<Identity>, DirectoryError> {
+pub(crate) fn read_identity(folder: &Path) -> Result<Option<Identity>, DirectoryError> {
     match std::fs::read_to_string(folder.join(IDENTITY)) {
         Ok(text) => parse(folder, &text).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -9,6 +9,7 @@ mod backup;
 mod directory;
 mod file;
 mod frames;
+pub mod inspect;
 pub mod limits;
 mod log;
 mod record;

@@ -82,6 +82,11 @@ impl Record {
         out[start + 8..start + 12].copy_from_slice(&check.to_le_bytes());
     }
 
+    /// Whether bytes begin as a record does.
+    pub(crate) fn begins(bytes: &[u8]) -> bool {
+        bytes.starts_with(&MAGIC.to_le_bytes())
+    }
+
     /// Reads the record at the start of the bytes, and says how long it is; `None` if none is there,
     /// whole and unharmed.
     pub(crate) fn decode(bytes: &Bytes) -> Option<(Record, usize)> {

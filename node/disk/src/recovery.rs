@@ -199,7 +199,7 @@ fn segment(
 }
 
 /// The highest sequence that any whole record after a gap says to be durable.
-fn later(rest: &Bytes) -> u64 {
+pub(crate) fn later(rest: &Bytes) -> u64 {
     let mut durable = 0;
     let mut at = 1;
     while at + HEAD <= rest.len() {
@@ -222,7 +222,7 @@ fn mark(folder: &Path) -> u64 {
 }
 
 /// The numbers of the segments, in order.
-fn segments(folder: &Path) -> io::Result<Vec<u64>> {
+pub(crate) fn segments(folder: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let name = entry?.file_name();

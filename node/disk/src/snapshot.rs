@@ -18,14 +18,14 @@ use crate::file::{Io, sync_folder};
 use crate::frames::{self, END};
 use crate::recovery::DamageError;
 
-const MAGIC: &[u8; 8] = b"shoalsn1";
-const PREFIX: &str = "snapshot-";
+pub(crate) const MAGIC: &[u8; 8] = b"shoalsn1";
+pub(crate) const PREFIX: &str = "snapshot-";
 
 #[derive(Serialize, Deserialize)]
-struct Head {
-    index: Index,
-    term: Term,
-    membership: Membership,
+pub(crate) struct Head {
+    pub(crate) index: Index,
+    pub(crate) term: Term,
+    pub(crate) membership: Membership,
 }
 
 fn path(folder: &Path, index: Index) -> PathBuf {
@@ -131,7 +131,7 @@ impl<'a> SnapshotFile<'a> {
 }
 
 /// All snapshots, oldest first. What a crash left unfinished is removed.
-fn list(folder: &Path) -> io::Result<Vec<(Index, PathBuf)>> {
+pub(crate) fn list(folder: &Path) -> io::Result<Vec<(Index, PathBuf)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();

@@ -98,6 +98,8 @@ pub enum Command {
     Backup(BackupFlags),
     /// Make a data directory out of a backup, when the cluster is lost.
     Restore(RestoreFlags),
+    /// Look into a data directory, a log segment, a snapshot or a backup; changes nothing.
+    Inspect(InspectFlags),
     /// Look at the configuration of a node.
     Config {
         /// What to do with it.
@@ -305,6 +307,16 @@ pub struct RestoreFlags {
     pub data: PathBuf,
 }
 
+/// `shoal inspect`.
+#[derive(Args, Clone, Debug)]
+pub struct InspectFlags {
+    /// Print these entries of the log, decoded: `A..B`, both included, or one index.
+    #[arg(long, value_name = "A..B", value_parser = index_range)]
+    pub entries: Option<std::ops::RangeInclusive<u64>>,
+    /// What to look at; its node may run.
+    pub path: PathBuf,
+}
+
 /// `shoal quorum`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum QuorumCommand {
@@ -411,6 +423,21 @@ pub(crate) fn quorum_size(text: &str) -> Result<u8, String> {
     }
 }
 
+fn index_range(text: &str) -> Result<std::ops::RangeInclusive<u64>, String> {
+    let number = |text: &str| {
+        text.parse::<u64>()
+            .map_err(|_| format!("'{text}' is no index, expected A..B or one number"))
+    };
+    let (first, last) = match text.split_once("..") {
+        Some((first, last)) => (number(first)?, number(last)?),
+        None => (number(text)?, number(text)?),
+    };
+    if first > last {
+        return Err(format!("{first} is after {last}"));
+    }
+    Ok(first..=last)
+}
+
 fn environment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -453,6 +480,15 @@ mod tests {
     fn a_quorum_is_odd_and_small() {
         assert!(Flags::try_parse_from(["shoal", "dev", "--masters", "2"]).is_err());
         assert!(Flags::try_parse_from(["shoal", "dev", "--masters", "3"]).is_ok());
+    }
+
+    #[test]
+    fn a_range_of_entries_is_read() {
+        assert_eq!(index_range("3..9"), Ok(3..=9));
+        assert_eq!(index_range("7"), Ok(7..=7));
+        for bad in ["", "..", "9..3", "a..b", "1..2..3", "-1..2"] {
+            assert!(index_range(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

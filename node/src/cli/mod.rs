@@ -11,6 +11,7 @@ mod examples;
 mod exit;
 mod explain;
 pub mod flags;
+mod inspect;
 mod list;
 mod node;
 mod offline;
@@ -75,6 +76,7 @@ fn execute(flags: Flags) -> Result<ExitCode, Failure> {
         Command::Kill(flags) => tasks::kill(&client()?, form, flags),
         Command::Backup(flags) => backup::run(&client()?, form, flags),
         Command::Restore(flags) => restore::run(form, flags),
+        Command::Inspect(flags) => inspect::run(form, flags),
         Command::Quorum { command } => quorum::run(&flags.addr, form, command),
         Command::Explain(flags) => explain::explain(&client()?, form, flags),
         Command::Teardown(flags) => teardown::teardown(&client()?, form, flags),

@@ -225,6 +225,41 @@ impl Writer {
     }
 }
 
+/// What a chunk says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChunkSeen {
+    /// Rows of a section.
+    Rows {
+        /// Which.
+        section: SectionId,
+        /// Its version.
+        version: u16,
+        /// How many.
+        rows: u32,
+    },
+    /// The end, with the hash of the state.
+    Trailer(StateHash),
+}
+
+/// Looks at one chunk, the one at that position: its checksum is verified, its rows are not read.
+///
+/// # Errors
+/// [`SnapshotError::Damaged`], or a newer format.
+pub fn look_at(position: usize, bytes: &Bytes) -> Result<ChunkSeen, SnapshotError> {
+    let chunk = verify(position, bytes)?;
+    match (chunk.kind, chunk.payload.get(12..28)) {
+        (KIND_TRAILER, Some(hash)) => {
+            let hash = hash.try_into().expect("16 bytes");
+            Ok(ChunkSeen::Trailer(StateHash(u128::from_le_bytes(hash))))
+        }
+        _ => Ok(ChunkSeen::Rows {
+            section: chunk.section,
+            version: chunk.version,
+            rows: chunk.rows,
+        }),
+    }
+}
+
 /// A snapshot whose chunks are all there and undamaged; sections are taken out one by one.
 #[derive(Debug)]
 pub struct Snapshot {

@@ -58,6 +58,17 @@ pub enum LedgerCommand {
 }
 
 impl LedgerCommand {
+    /// Reads a command back; an accept that claims slots comes back as the accept. `None` if the bytes
+    /// are no command of this version.
+    pub fn decode(module: ModuleNumber, body: &Bytes) -> Option<LedgerCommand> {
+        match module {
+            Offers::NUMBER => OffersCommand::decode(body).ok().map(LedgerCommand::Offers),
+            Runs::NUMBER => postcard::from_bytes(body).ok().map(LedgerCommand::Runs),
+            Charter::NUMBER => postcard::from_bytes(body).ok().map(LedgerCommand::Charter),
+            ModuleNumber(_) => None,
+        }
+    }
+
     /// The module's number and the command's bytes.
     pub fn encode(self) -> (ModuleNumber, Bytes) {
         match self {

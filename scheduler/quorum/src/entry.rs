@@ -10,6 +10,7 @@ use shoal_api::{Index, RaftId, Term};
 use thiserror::Error;
 
 use crate::membership::Membership;
+use crate::wire;
 
 /// What the bytes of an entry mean to Raft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,17 @@ pub struct LogEntry {
     pub kind: EntryKind,
     /// Its bytes, at most [`crate::limits::ENTRY_BYTES`].
     pub data: Bytes,
+}
+
+impl LogEntry {
+    /// What a change of the membership says, for people; `None` for any other entry, and for bytes that
+    /// are no change.
+    pub fn change_text(&self) -> Option<String> {
+        match self.kind {
+            EntryKind::Data => None,
+            EntryKind::Membership => wire::change_text(&self.data),
+        }
+    }
 }
 
 /// What Raft must remember besides its log.

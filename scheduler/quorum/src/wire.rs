@@ -370,6 +370,25 @@ impl ChangeFrame {
     }
 }
 
+/// The change in a membership entry, for people.
+pub(crate) fn change_text(data: &Bytes) -> Option<String> {
+    let frame = ChangeFrame::decode(data.clone()).ok()?;
+    if frame.changes.is_empty() {
+        return Some("leave the joint membership".to_owned());
+    }
+    let single = |change: &ChangeSingle| {
+        let id = RaftId(change.id);
+        match change.kind {
+            0 => format!("{id} votes"),
+            1 => format!("{id} is removed"),
+            2 => format!("{id} learns"),
+            kind => format!("{id} becomes {kind}"),
+        }
+    };
+    let all: Vec<String> = frame.changes.iter().map(single).collect();
+    Some(all.join(", "))
+}
+
 /// The change in a membership entry; none when its bytes are not one, which all replicas see alike.
 pub(crate) fn change_from(data: &Bytes) -> Option<ConfChangeV2> {
     let frame = ChangeFrame::decode(data.clone()).ok()?;
