@@ -60,6 +60,23 @@ const EXAMPLES: &[(&[&str], &[&str])] = &[
     ),
     (&["quorum", "list"], &["shoal quorum list"]),
     (&["quorum", "remove"], &["shoal quorum remove MASTER"]),
+    (
+        &["quorum", "recover"],
+        &["shoal quorum recover /var/lib/shoal"],
+    ),
+    (&["backup"], &["shoal backup /backups/shoal-1"]),
+    (
+        &["restore"],
+        &["shoal restore /backups/shoal-1 --data /var/lib/shoal"],
+    ),
+    (
+        &["inspect"],
+        &[
+            "shoal inspect /var/lib/shoal",
+            "shoal inspect --entries 100..120 -o json /var/lib/shoal/master",
+            "shoal inspect /backups/shoal-1",
+        ],
+    ),
     (&["quorum", "reset"], &["shoal quorum reset /var/lib/shoal"]),
     (&["quorum", "promote"], &["shoal quorum promote MASTER"]),
     (
