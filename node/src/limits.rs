@@ -103,6 +103,8 @@ const _: () = assert!(HTTP_HEAD.as_secs() < HTTP_IDLE.as_secs());
 pub const CLIENT_POLL_MIN: Duration = Duration::from_millis(15);
 /// How soon it looks again while nothing happens.
 pub const CLIENT_POLL_MAX: Duration = Duration::from_millis(250);
+/// How long `shoal run` waits for its tasks to start before it says so on a terminal.
+pub const CLIENT_WORD: Duration = Duration::from_secs(3);
 /// How long `shoal run` bears failing answers before it gives up.
 pub const CLIENT_PATIENCE: Duration = Duration::from_secs(90);
 

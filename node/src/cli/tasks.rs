@@ -1,6 +1,6 @@
 //! The commands about tasks: run, logs, kill.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -244,8 +244,10 @@ async fn follow_run(client: &Client, run: &str, mut tasks: Vec<Follow>) -> Resul
     let mut pause = limits::CLIENT_POLL_MIN;
     let mut patience = Patience::default();
     let mut killed = false;
+    let mut word = Word::new();
     loop {
         let progress = patience.judge(advance(client, &path, &mut tasks))?;
+        word.say(&tasks);
         if tasks.iter().all(|task| task.copied) {
             return Ok(exit_code(&tasks));
         }
@@ -263,6 +265,34 @@ async fn follow_run(client: &Client, run: &str, mut tasks: Vec<Follow>) -> Resul
             }
             killed = true;
             client.post(&format!("{path}/kill"), &json!({}))?;
+        }
+    }
+}
+
+/// What is said on a terminal when a run does not begin, once.
+#[derive(Debug)]
+struct Word {
+    due: Option<Instant>,
+}
+
+impl Word {
+    fn new() -> Word {
+        let shown = io::stderr().is_terminal();
+        Word {
+            due: shown.then(|| Instant::now() + limits::CLIENT_WORD),
+        }
+    }
+
+    fn say(&mut self, tasks: &[Follow]) {
+        if self.due.is_none_or(|due| Instant::now() < due) {
+            return;
+        }
+        self.due = None;
+        let waits = |task: &&Follow| !task.started && task.ended.is_none();
+        let waiting = tasks.iter().filter(waits).count();
+        if let Some(first) = tasks.iter().find(waits) {
+            let (all, task) = (tasks.len(), &first.task);
+            eprintln!("shoal: {waiting} of {all} tasks wait; `shoal explain {task}` says for what");
         }
     }
 }

@@ -164,7 +164,7 @@ pub fn refusal(refused: &Refused) -> Reply {
         }
         Refused::Busy => "ask again in a moment",
         Refused::Run(RunRefusal::TooMany(_)) => "wait until some of them have ended",
-        Refused::NoSuchTask(_) => "`shoal ps --all` lists tasks",
+        Refused::NoSuchTask(_) => "`shoal tasks --all` lists tasks",
         Refused::Offers(_) | Refused::Run(_) | Refused::Quorum(_) => "",
     };
     let status = match refused {

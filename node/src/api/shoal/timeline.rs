@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 use shoal_api::{AgentId, FrameworkId, OfferId, RunId, Slot, TaskId, TaskKey, Timestamp, UpdateId};
-use shoal_master::{EntryEvents, Event, Position, Refused, State, View, What, runs_framework};
+use shoal_master::{EntryEvents, Event, Position, Refused, State, What, runs_framework};
 use shoal_offers::{CompletedTask, Report, TaskRow};
 
 use super::events::object;
@@ -60,7 +60,7 @@ impl Call<'_> {
         let framework = self.whose(&view.state, &kept, &task)?;
         let found = find(&view.state, &framework, &task);
         let story = Story {
-            view: &view,
+            state: &view.state,
             framework,
             task,
             found,
@@ -137,7 +137,7 @@ fn find<'a>(state: &'a State, framework: &FrameworkId, task: &TaskId) -> Found<'
 
 /// Everything that a timeline is made of.
 struct Story<'a> {
-    view: &'a View,
+    state: &'a State,
     framework: FrameworkId,
     task: TaskId,
     found: Found<'a>,
@@ -147,7 +147,7 @@ struct Story<'a> {
 
 impl Story<'_> {
     fn document(&self) -> Value {
-        let state = &self.view.state;
+        let state = self.state;
         let events = self.events();
         let launched =
             (events.iter()).any(|(_, event)| matches!(event.what, What::TaskLaunched { .. }));
@@ -249,7 +249,7 @@ impl Story<'_> {
         };
         let told = |name: &str| events.iter().any(|(_, event)| event.what.name() == name);
         let mut all = Vec::new();
-        if let Some(run) = self.run().and_then(|run| self.view.state.runs.run(run))
+        if let Some(run) = self.run().and_then(|run| self.state.runs.run(run))
             && !told("run_created")
         {
             all.push(entry("run_created", run.created));
@@ -296,7 +296,7 @@ impl Story<'_> {
         let Found::Slot(slot) = self.found else {
             return Value::Null;
         };
-        let state = &self.view.state;
+        let state = self.state;
         let waiting = state
             .runs
             .slot(slot)
@@ -366,4 +366,151 @@ fn of_report(report: &Report) -> Value {
         "exit": report.exit.map_or(Value::Null, exit),
         "known_by": "row",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use shoal_api::task::Assignment;
+    use shoal_api::{Index, LaunchIndex, Origin, Resources, Role, Source, TaskSpec, TaskState};
+    use shoal_ledger::Sealed;
+    use shoal_master::KilledBy;
+    use shoal_offers::{KillOrder, Standing};
+
+    use super::*;
+
+    const AGENT: AgentId = AgentId {
+        origin: Origin(1),
+        number: 0,
+    };
+
+    fn key() -> TaskKey {
+        TaskKey {
+            framework: FrameworkId::new("f").unwrap(),
+            task: TaskId::new("t").unwrap(),
+            launch: LaunchIndex(2),
+        }
+    }
+
+    fn row() -> TaskRow {
+        let spec = TaskSpec {
+            id: key().task,
+            name: Arc::from("t"),
+            resources: Resources::parse("cpus:1").unwrap(),
+            command: None,
+            environment: Vec::new(),
+            user: None,
+            kill_grace: None,
+            unsupported: None,
+            raw: bytes::Bytes::new(),
+            digest: None,
+        };
+        let assignment = Assignment {
+            key: key(),
+            agent: AGENT,
+            role: Role::any(),
+            spec: Arc::new(spec),
+            framework_user: Arc::from(""),
+            framework_name: Arc::from("f"),
+        };
+        let second = |seconds: i64| Timestamp::from_nanos(seconds * 1_000_000_000);
+        let running = Report {
+            sequence: 1,
+            id: UpdateId(7),
+            state: TaskState::Running,
+            source: Source::Executor,
+            reason: None,
+            message: Arc::from(""),
+            timestamp: second(20),
+            exit: None,
+        };
+        TaskRow {
+            assignment: Sealed::new(Arc::new(assignment)),
+            reported: TaskState::Running,
+            sequence: 1,
+            statuses: vec![running.clone()],
+            pending: vec![running],
+            kill: Some(KillOrder {
+                grace: None,
+                since: second(30),
+            }),
+            unreachable_since: None,
+            standing: Standing::Launched,
+            launched: second(10),
+        }
+    }
+
+    fn told(kept: &[Arc<EntryEvents>]) -> Value {
+        let (state, key, row) = (State::default(), key(), row());
+        let story = Story {
+            state: &state,
+            framework: key.framework.clone(),
+            task: key.task.clone(),
+            found: Found::Live(&key, &row),
+            kept,
+            oldest: Position {
+                index: Index(50),
+                number: 0,
+            },
+        };
+        story.document()
+    }
+
+    fn kinds(document: &Value) -> Vec<(&str, &str)> {
+        let entries = document["timeline"].as_array().unwrap().iter();
+        entries
+            .map(|entry| {
+                let known = entry["known_by"].as_str().unwrap();
+                (entry["type"].as_str().unwrap(), known)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_events_do_not_reach_back_to_is_told_from_the_row() {
+        let document = told(&[]);
+        let wanted = [
+            ("task_launched", "row"),
+            ("task_status", "row"),
+            ("task_kill_ordered", "row"),
+        ];
+        assert_eq!(kinds(&document), wanted);
+        assert_eq!(document["unacknowledged"], json!(["TASK_RUNNING"]));
+        let unknown = document["unknown"][0].as_str().unwrap();
+        assert!(unknown.contains("from before 50.0"), "{unknown}");
+    }
+
+    #[test]
+    fn events_and_row_are_told_once_and_another_use_of_the_id_is_left_out() {
+        let event = |what| Event { wall: None, what };
+        let launched = |launch| {
+            let task = TaskKey {
+                launch: LaunchIndex(launch),
+                ..key()
+            };
+            event(What::TaskLaunched {
+                task,
+                agent: AGENT,
+                offers: Arc::from([]),
+            })
+        };
+        let killed = event(What::TaskKillOrdered {
+            task: key(),
+            agent: AGENT,
+            by: KilledBy::Operator,
+            grace: None,
+        });
+        let kept = EntryEvents {
+            index: Index(60),
+            events: vec![launched(1), launched(2), killed, launched(3)],
+        };
+        let document = told(&[Arc::new(kept)]);
+        let wanted = [
+            ("task_status", "row"),
+            ("task_launched", "event"),
+            ("task_kill_ordered", "event"),
+        ];
+        assert_eq!(kinds(&document), wanted);
+        assert_eq!(document["timeline"][1]["id"], "60.1");
+        assert_eq!(document["unknown"], json!([]));
+    }
 }

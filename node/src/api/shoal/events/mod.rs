@@ -17,11 +17,11 @@ use serde_json::json;
 use shoal_api::Index;
 use shoal_master::Position;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::names::{agent_named, framework_named};
 use super::{Call, Outcome};
-use crate::api::Api;
+use crate::api::board::Board;
 use crate::api::reply::{self, Reply, ReplyBody};
 use crate::limits;
 pub use filter::Filter;
@@ -100,12 +100,13 @@ impl Call<'_> {
         let seat = seat.map_err(|_| full())?;
         let (pieces, body) = mpsc::channel(limits::EVENTS_PIECES);
         let pump = Pump {
-            api: Arc::clone(self.api),
+            board: Arc::clone(&self.api.board),
             news,
             filter,
             at: from,
             until,
             pieces,
+            sent: Instant::now(),
             _seat: seat,
         };
         tokio::spawn(pump.run());
@@ -207,7 +208,7 @@ fn stream(body: mpsc::Receiver<Bytes>) -> Reply {
 
 /// Writes one client's events until either side is gone.
 struct Pump {
-    api: Arc<Api>,
+    board: Arc<Board>,
     news: watch::Receiver<Index>,
     filter: Filter,
     /// What was looked at ends before this.
@@ -215,6 +216,8 @@ struct Pump {
     /// Where to end, if not never.
     until: Option<Position>,
     pieces: mpsc::Sender<Bytes>,
+    /// When something was sent last.
+    sent: Instant,
     _seat: OwnedSemaphorePermit,
 }
 
@@ -230,12 +233,8 @@ impl Pump {
     async fn write(&mut self) -> Result<(), Over> {
         self.send(form::opening(self.at).into()).await?;
         loop {
-            let entries = match self
-                .api
-                .board
-                .events()
-                .read(self.at, limits::EVENTS_AT_ONCE)
-            {
+            let ring = self.board.events();
+            let entries = match ring.read(self.at, limits::EVENTS_AT_ONCE) {
                 Ok(entries) => entries,
                 Err(gone) => {
                     let piece = form::gap(self.at, gone.oldest);
@@ -268,27 +267,31 @@ impl Pump {
             if self.until.is_some_and(|end| idle || self.at >= end) {
                 return Ok(());
             }
+            // Also where the filter lets nothing through for long: the position moves on.
+            if self.sent.elapsed() >= limits::EVENTS_HEARTBEAT {
+                self.send(form::heartbeat(self.at).into()).await?;
+            }
             if idle {
                 self.wait().await?;
             }
         }
     }
 
-    /// Waits for news; without any, the client is given a sign of life.
+    /// Waits for news, or until the client is due a sign of life.
     async fn wait(&mut self) -> Result<(), Over> {
-        let news = tokio::select! {
-            news = timeout(limits::EVENTS_HEARTBEAT, self.news.changed()) => news,
-            () = self.pieces.closed() => return Err(Over),
-        };
-        match news {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Over),
-            Err(_) => self.send(form::heartbeat(self.at).into()).await,
+        let left = limits::EVENTS_HEARTBEAT.saturating_sub(self.sent.elapsed());
+        tokio::select! {
+            news = timeout(left, self.news.changed()) => match news {
+                Ok(Err(_)) => Err(Over),
+                Ok(Ok(())) | Err(_) => Ok(()),
+            },
+            () = self.pieces.closed() => Err(Over),
         }
     }
 
     /// Sends a piece to a client that reads.
     async fn send(&mut self, piece: Bytes) -> Result<(), Over> {
+        self.sent = Instant::now();
         match timeout(limits::EVENTS_UNREAD, self.pieces.send(piece)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Over),
@@ -302,6 +305,10 @@ impl Pump {
 
 #[cfg(test)]
 mod tests {
+    use shoal_api::RunId;
+    use shoal_api::agent::HostPort;
+    use shoal_master::{EntryEvents, Event, What};
+
     use super::*;
 
     fn at(index: u64, number: u32) -> Position {
@@ -309,6 +316,53 @@ mod tests {
             index: Index(index),
             number,
         }
+    }
+
+    fn entry(index: u64) -> EntryEvents {
+        let what = What::RunKillOrdered { run: RunId(index) };
+        EntryEvents {
+            index: Index(index),
+            events: vec![Event { wall: None, what }],
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_falls_behind_is_told_where_to_begin() {
+        let board = Arc::new(Board::new(HostPort::new("127.0.0.1", 5050)));
+        board.events().put(entry(4));
+        let (pieces, mut body) = mpsc::channel(limits::EVENTS_PIECES);
+        let seats = Arc::new(tokio::sync::Semaphore::new(1));
+        let pump = Pump {
+            board: Arc::clone(&board),
+            news: board.events().listen(),
+            filter: Filter::default(),
+            at: at(4, 0),
+            until: None,
+            pieces,
+            sent: Instant::now(),
+            _seat: Arc::clone(&seats).try_acquire_owned().unwrap(),
+        };
+        let pump = tokio::spawn(pump.run());
+        let mut next = async || {
+            let piece = body.recv().await?;
+            Some(String::from_utf8(piece.to_vec()).unwrap())
+        };
+        assert!(next().await.unwrap().ends_with("id: 3\n\n"));
+        assert!(
+            next()
+                .await
+                .unwrap()
+                .starts_with("id: 4.0\nevent: run_kill_ordered\n")
+        );
+        board.events().put(entry(5));
+        assert!(next().await.unwrap().contains("\"run\":5"));
+        board.events().skip(Index(9));
+        let gap = next().await.unwrap();
+        assert!(gap.starts_with("event: gap\n"), "{gap}");
+        assert!(gap.contains("\"oldest\":\"10.0\""), "{gap}");
+        assert_eq!(next().await, None);
+        pump.await.unwrap();
+        assert_eq!(seats.available_permits(), 1);
     }
 
     #[test]
