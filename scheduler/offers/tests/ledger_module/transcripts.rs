@@ -529,7 +529,7 @@ fn short_state(state: TaskState) -> String {
 }
 
 fn short_key(key: &TaskKey) -> String {
-    let (life, launch) = (key.launch.0 >> 48, key.launch.0 & 0xffff_ffff_ffff);
+    let (life, launch) = (key.launch.0 >> 40, key.launch.0 & 0xff_ffff_ffff);
     let life = if life == 1 {
         String::new()
     } else {
