@@ -137,6 +137,7 @@ impl Agent {
         let hello = Hello {
             info: self.config.info.clone(),
             generation: self.config.generation,
+            number: connection.0,
             cluster: self.book.bound.map(|(cluster, _)| cluster),
             agent: self.book.bound.map(|(_, agent)| agent),
             fence: self.book.fence,

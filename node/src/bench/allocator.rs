@@ -103,6 +103,7 @@ fn agent(number: u32) -> OffersCommand {
             version: Arc::from(env!("CARGO_PKG_VERSION")),
         },
         generation: Generation(1),
+        number: 1,
         cluster: None,
         agent: None,
         fence: Fence::default(),

@@ -236,6 +236,7 @@ pub async fn play_agents(
                 version: Arc::from(env!("CARGO_PKG_VERSION")),
             },
             generation: Generation(1),
+            number: 1,
             cluster: None,
             agent: None,
             fence: Fence::default(),

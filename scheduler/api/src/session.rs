@@ -21,6 +21,8 @@ pub struct Hello {
     pub info: AgentInfo,
     /// Its life.
     pub generation: Generation,
+    /// Rises with every hello of one life: what an older one tells, a newer one has overtaken.
+    pub number: u64,
     /// The cluster it belongs to; absent before its first session ever.
     pub cluster: Option<ClusterId>,
     /// The id it was given; absent before its first session ever.

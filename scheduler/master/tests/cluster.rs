@@ -215,6 +215,7 @@ impl Cluster {
         let hello = Hello {
             info,
             generation: Generation(1),
+            number: conn.0,
             cluster: None,
             agent: None,
             fence: Fence::default(),

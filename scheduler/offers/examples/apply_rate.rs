@@ -106,6 +106,7 @@ fn hello(node: u64) -> OffersCommand {
             version: Arc::from("1.0.0"),
         },
         generation: Generation(1),
+        number: 1,
         cluster: None,
         agent: None,
         fence: Fence::default(),

@@ -44,7 +44,7 @@ impl Offers {
     ) -> Result<Merge, SessionRefusal> {
         let (agent, row) = self.find_agent(context, hello)?;
         if let Some(row) = row
-            && row.generation > hello.generation
+            && (row.generation, row.hello) >= (hello.generation, hello.number)
         {
             return Err(SessionRefusal::Superseded(row.epoch));
         }

@@ -24,6 +24,8 @@ pub struct AgentRow {
     pub info: Sealed<AgentInfo>,
     /// The life that opened its newest session.
     pub generation: Generation,
+    /// The number of the hello that did, in that life.
+    pub hello: u64,
     /// Of its newest session.
     pub epoch: Epoch,
     /// The life of the cluster in which that session was opened.
@@ -284,13 +286,14 @@ impl Row for AgentRow {
         let AgentRow {
             info,
             generation,
+            hello,
             epoch,
             incarnation,
             presence,
             free,
             registered,
         } = self;
-        let session = (generation, epoch, incarnation, presence);
+        let session = (generation, hello, epoch, incarnation, presence);
         append_postcard(&(info.digest(), session, free, registered), out);
     }
 }

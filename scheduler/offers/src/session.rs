@@ -46,6 +46,7 @@ impl Offers {
         let Hello {
             info,
             generation,
+            number,
             tasks,
             ..
         } = hello;
@@ -54,6 +55,7 @@ impl Offers {
             free: self.rest_of(agent, &info.resources),
             info: Sealed::new(Arc::new(info)),
             generation,
+            hello: number,
             epoch,
             incarnation: context.incarnation,
             presence: Presence::Connected {

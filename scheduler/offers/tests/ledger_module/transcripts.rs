@@ -150,11 +150,18 @@ impl Script {
             if let Some(generation) = line.number("generation") {
                 agent.generation = Generation(generation);
             }
+            let hellos = agent.hellos;
+            if let Some(number) = line.number("hello") {
+                agent.hellos = number - 1;
+            }
             for lost in line.list("lost") {
                 agent.tasks.retain(|key, _| key.task.as_str() != lost);
             }
             let master = NodeId(line.number("master").unwrap_or(1).into());
-            return self.world.open(name, master);
+            let told = self.world.open(name, master);
+            let agent = self.world.agents.get_mut(name).expect("it is there");
+            agent.hellos = agent.hellos.max(hellos);
+            return told;
         }
         let agent = self.agent(name);
         let current = self.world.agents[name].epoch;

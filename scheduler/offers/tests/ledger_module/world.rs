@@ -36,6 +36,7 @@ pub struct Known {
 pub struct Agent {
     pub node: NodeId,
     pub generation: Generation,
+    pub hellos: u64,
     pub resources: Resources,
     pub id: Option<AgentId>,
     pub epoch: Epoch,
@@ -210,6 +211,7 @@ impl World {
     pub fn open(&mut self, name: &str, master: NodeId) -> (Result<Outcome, Refusal>, Vec<Effect>) {
         let agent = self.agents.get_mut(name).expect(name);
         agent.connected = false;
+        agent.hellos += 1;
         let reports = agent.tasks.values().map(|known| TaskReport {
             assignment: Arc::clone(&known.assignment),
             state: known.state,
@@ -225,6 +227,7 @@ impl World {
                 version: Arc::from("1.0.0"),
             },
             generation: agent.generation,
+            number: agent.hellos,
             cluster: None,
             agent: agent.id,
             fence: Fence {
@@ -311,6 +314,7 @@ impl World {
         let agent = Agent {
             node: NodeId(node),
             generation: Generation(1),
+            hellos: 0,
             resources: Resources::parse(resources).expect(resources),
             id: None,
             epoch: Epoch(0),
