@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use shoal_api::Index;
 use shoal_quorum::{Batch, HardState};
 
-use crate::file::{Io, sync_folder};
+use crate::file::{Io, is_full, sync_folder};
 use crate::limits::SEGMENT_BYTES;
 use crate::record::Record;
 
@@ -144,7 +144,8 @@ impl Log {
     fn next_segment(&mut self, io: &dyn Io, least: u64) -> io::Result<()> {
         if let Some(file) = &self.file {
             // What is in the old segment must not be newer on disk than what the new one relies on.
-            io.sync(file)?;
+            // A failed sync must not be tried again, not even for want of room.
+            io.sync(file).map_err(io::Error::other)?;
         }
         let number = self.number + 1;
         let path = segment_path(&self.folder, number);
@@ -187,8 +188,12 @@ impl Log {
             io.sync(file)?;
         }
         self.synced = self.written;
-        // A hint of its own accord: losing it makes damage to the last record look like a torn tail.
-        io.write(&self.mark, &self.synced.to_le_bytes(), 0)
+        // A hint of its own accord: losing it makes damage to the last record look like a torn tail. A
+        // full disk is no reason to stop.
+        match io.write(&self.mark, &self.synced.to_le_bytes(), 0) {
+            Err(error) if is_full(&error) => Ok(()),
+            written => written,
+        }
     }
 
     /// Removes segments that hold nothing after that index.

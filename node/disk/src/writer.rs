@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use shoal_api::Index;
 use shoal_quorum::{Batch, Recovered, Snapshot, Ticket};
 
-use crate::file::Io;
+use crate::file::{Io, is_full};
 use crate::limits::{FULL_RETRY, GROUP_BYTES};
 use crate::log::Log;
 use crate::recovery::{DamageError, cut, read};
@@ -192,13 +192,6 @@ fn retried(tell: &Tell, mut attempt: impl FnMut() -> io::Result<()>) -> io::Resu
             }
         }
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
 }
 
 struct Worker {
