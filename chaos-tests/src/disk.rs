@@ -19,12 +19,17 @@ pub enum Honesty {
     /// What it says is durable is durable.
     #[default]
     Honest,
-    /// A planted bug: the sync is forgotten, so a crash loses the last writes that it called durable.
-    ForgetsSync,
+    /// A planted bug: a crash loses the last writes, so many at most, although it called them durable.
+    Lies {
+        /// What it keeps in its cache; older writes have trickled out by themselves.
+        unsynced: usize,
+    },
 }
 
-/// Writes that a lying disk keeps in its cache; older ones have trickled out by themselves.
-const UNSYNCED: usize = 64;
+/// The sync is forgotten.
+pub const FORGETS_SYNC: Honesty = Honesty::Lies { unsynced: 64 };
+/// The sync is done a little later than it is told.
+pub const SYNCS_LATE: Honesty = Honesty::Lies { unsynced: 2 };
 
 /// One disk.
 ///
@@ -79,9 +84,9 @@ impl<I: Image> Disk<I> {
             let (_, write) = self.pending.pop_front().expect("a front was seen");
             match self.honesty {
                 Honesty::Honest => self.image.apply(write.clone()),
-                Honesty::ForgetsSync => {
+                Honesty::Lies { unsynced } => {
                     self.unsynced.push_back(write.clone());
-                    if self.unsynced.len() > UNSYNCED {
+                    if self.unsynced.len() > unsynced {
                         let old = self.unsynced.pop_front().expect("it is over its bound");
                         self.image.apply(old);
                     }
@@ -145,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_disk_that_forgets_to_sync_loses_more() {
-        let mut disk = Disk::new(Lines::default(), Honesty::ForgetsSync);
+        let mut disk = Disk::new(Lines::default(), FORGETS_SYNC);
         let last = (0..10).map(|line| disk.write(line)).last().unwrap();
         disk.complete(last);
         disk.crash(&mut Dice::new(1));

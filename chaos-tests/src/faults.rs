@@ -60,6 +60,12 @@ pub enum Fault {
         /// The other.
         b: Host,
     },
+    /// Whoever leads when it begins and the other masters do not hear each other; all else goes on.
+    Depose,
+    /// Who writes down a vote may die right after, and is back at once.
+    Ambush,
+    /// An agent that has something started may die right after, and is back sooner or later.
+    AmbushAgents,
 }
 
 /// One fault with its time.
@@ -85,8 +91,8 @@ pub struct Targets {
 }
 
 impl Planned {
-    /// Does to network and hosts what the fault does when it begins or ends. A crash is not done
-    /// here: it is the node's.
+    /// Does to network and hosts what the fault does when it begins or ends. What needs to know of
+    /// nodes is not done here: it is the world's.
     pub fn strike<P: Clone>(
         &self,
         begins: bool,
@@ -96,7 +102,7 @@ impl Planned {
         out: &mut Out<P>,
     ) {
         match &self.fault {
-            Fault::Crash { .. } => {}
+            Fault::Crash { .. } | Fault::Depose | Fault::Ambush | Fault::AmbushAgents => {}
             Fault::Pause { host } => {
                 if begins {
                     let state = hosts.get_mut(*host);
@@ -157,7 +163,30 @@ pub fn draw(dice: &mut Dice, targets: Targets, begin: Instant, end: Instant) -> 
                 between(dice, pace / 8, pace * 2)
             };
     }
+    aim(&mut dice.child("elections"), begin, end, &mut plan);
     plan
+}
+
+/// Adds what aims at elections to every second plan. The rest of a plan does not depend on it.
+fn aim(dice: &mut Dice, begin: Instant, end: Instant, plan: &mut Vec<Planned>) {
+    if dice.chance(500) {
+        return;
+    }
+    let mut at = begin;
+    loop {
+        at = at + between(dice, Duration::from_secs(3), Duration::from_secs(25));
+        if at >= end {
+            return;
+        }
+        let fault = match dice.below(3) {
+            0 => Fault::Depose,
+            1 => Fault::Ambush,
+            2.. => Fault::AmbushAgents,
+        };
+        let lasts = between(dice, Duration::from_millis(400), Duration::from_secs(8));
+        let lasts = lasts.min(end.since(at));
+        plan.push(Planned { at, lasts, fault });
+    }
 }
 
 fn node(dice: &mut Dice, count: usize) -> Host {
@@ -229,7 +258,7 @@ fn lasts(dice: &mut Dice, fault: &Fault) -> Duration {
         Fault::Pause { .. } => (200, 12_000),
         Fault::Split { .. } | Fault::Deaf { .. } => (300, 30_000),
         Fault::Storm { .. } | Fault::SlowDisk { .. } => (1_000, 40_000),
-        Fault::Reset { .. } => (0, 0),
+        Fault::Reset { .. } | Fault::Depose | Fault::Ambush | Fault::AmbushAgents => (0, 0),
     };
     let long = between(
         dice,

@@ -10,6 +10,7 @@
 //! Two worlds share these parts: [`replicas`] is the quorum with a ledger of one trivial module,
 //! [`cluster`] is everything from the gossip to the tasks.
 
+pub mod aimed;
 pub mod cluster;
 pub mod disk;
 pub mod faults;

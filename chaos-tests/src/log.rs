@@ -3,7 +3,32 @@
 use shoal_api::Index;
 use shoal_quorum::{Batch, HardState, LogEntry, Recovered, Snapshot, Ticket};
 
-use crate::disk::Image;
+use crate::disk::{FORGETS_SYNC, Honesty, Image, SYNCS_LATE};
+use crate::plant::Plant;
+
+/// Entries that a restart with a planted bug takes for torn.
+const CUT: usize = 3;
+
+/// How honest a master's disk is.
+pub fn honesty(plant: Option<Plant>) -> Honesty {
+    if plant == Some(Plant::ForgetSync) {
+        FORGETS_SYNC
+    } else if plant == Some(Plant::SyncLate) {
+        SYNCS_LATE
+    } else {
+        Honesty::Honest
+    }
+}
+
+/// What a crash does to a master's disk besides.
+pub fn after_crash(plant: Option<Plant>, image: &mut LogImage) {
+    if plant == Some(Plant::VoteWithoutSync) {
+        image.forget_vote();
+    }
+    if plant == Some(Plant::CutTail) {
+        image.cut_tail(CUT);
+    }
+}
 
 /// One write to a master's disk.
 #[derive(Clone, Debug)]
@@ -46,6 +71,26 @@ impl LogImage {
             snapshot: self.snapshot.clone(),
             entries: self.entries.clone(),
         }
+    }
+
+    /// A planted bug: term and vote are synced only with entries, as what follows from them.
+    pub fn forget_vote(&mut self) {
+        let start = self.snapshot.as_ref().map(|snapshot| snapshot.term);
+        let last = self.entries.last().map(|entry| entry.term).or(start);
+        self.hard_state.vote = None;
+        self.hard_state.term = last.unwrap_or(self.hard_state.term);
+    }
+
+    /// A planted bug: the last entries are taken for torn.
+    pub fn cut_tail(&mut self, entries: usize) {
+        let keep = self.entries.len().saturating_sub(entries);
+        self.entries.truncate(keep);
+        let start = self
+            .snapshot
+            .as_ref()
+            .map_or(Index(0), |snapshot| snapshot.index);
+        let last = self.entries.last().map_or(start, |entry| entry.index);
+        self.hard_state.commit = self.hard_state.commit.min(last);
     }
 
     fn append(&mut self, entries: Vec<LogEntry>) {

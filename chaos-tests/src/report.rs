@@ -24,6 +24,18 @@ impl fmt::Display for Violation {
     }
 }
 
+/// Does something that may panic, and says why if it did.
+///
+/// # Errors
+/// The panic's message.
+pub fn unwound(deed: impl FnOnce()) -> Result<(), String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(deed)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+            .unwrap_or_else(|| "a panic without a message".to_owned())
+    })
+}
+
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Report {

@@ -507,6 +507,30 @@ fn dependencies_are_named_in_one_place() {
     none("versions and features stand in the root manifest", own);
 }
 
+/// A product has no planted bug: only the simulator takes the feature that lets one be made.
+#[test]
+fn only_the_simulator_plants_bugs() {
+    let mut planted = Vec::new();
+    let (mut takes, mut makes) = (0, 0);
+    for (path, text) in texts(&["toml", "rs"]) {
+        if path.starts_with("scheduler/api") || path.ends_with("source_rules.rs") {
+            continue;
+        }
+        let feature = text.contains("\"plants\"");
+        let made = text.contains("Plants::of(");
+        takes += usize::from(feature);
+        makes += usize::from(made);
+        if (feature || made) && !path.starts_with("chaos-tests") {
+            planted.push(path.display().to_string());
+        }
+    }
+    assert!(
+        takes == 1 && makes == 1,
+        "the simulator plants bugs in one place"
+    );
+    none("only the simulator plants bugs", planted);
+}
+
 #[test]
 fn arrows_point_one_way() {
     let mut wrong = Vec::new();

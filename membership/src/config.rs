@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_api::member::Tags;
-use shoal_api::{Generation, Name, NodeId};
+use shoal_api::{Generation, Name, NodeId, Plants};
 use thiserror::Error;
 
 use crate::limits;
@@ -162,6 +162,8 @@ pub struct Config {
     pub keep_left: Duration,
     /// The seed of all chance in the machine; one seed, one trace.
     pub seed: u64,
+    /// Deliberate defects, for the simulator's teeth; none in a real node.
+    pub plants: Plants,
 }
 
 impl Config {
@@ -189,6 +191,7 @@ impl Config {
             keep_failed: Config::KEEP,
             keep_left: Config::KEEP,
             seed,
+            plants: Plants::NONE,
         }
     }
 

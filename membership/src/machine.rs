@@ -84,7 +84,7 @@ impl Membership {
             address: config.gossip,
         };
         let dice = Dice::new(config.seed);
-        let swim = Swim::new(identity, timing.foca(1), dice.child("swim"));
+        let swim = Swim::new(identity, timing.foca(1), dice.child("swim"), config.plants);
         let tags = config.tags.get().clone();
         let mut machine = Membership {
             seal: Seal::new(config.label.clone()),

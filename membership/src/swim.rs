@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foca::{AccumulatingRuntime, Foca, Member, NoCustomBroadcast, OwnedNotification, State};
-use shoal_api::{Dice, NodeId};
+use shoal_api::{Dice, NodeId, Plant, Plants};
 
 use crate::codec::{SwimCodec, SwimPacket};
 use crate::identity::Identity;
@@ -71,6 +71,7 @@ pub(crate) struct Swim {
     runtime: AccumulatingRuntime<Identity>,
     /// The token of the timers that count, learned from those that `foca` sets.
     token: foca::TimerToken,
+    plants: Plants,
 }
 
 impl fmt::Debug for Swim {
@@ -83,11 +84,12 @@ impl fmt::Debug for Swim {
 }
 
 impl Swim {
-    pub fn new(identity: Identity, config: foca::Config, dice: Dice) -> Swim {
+    pub fn new(identity: Identity, config: foca::Config, dice: Dice, plants: Plants) -> Swim {
         Swim {
             foca: Foca::new(identity, config, Chance(dice), SwimCodec),
             runtime: AccumulatingRuntime::new(),
             token: foca::TimerToken::default(),
+            plants,
         }
     }
 
@@ -146,7 +148,7 @@ impl Swim {
             let standing = |member: &Member<Identity>| {
                 member.state() == State::Suspect && member.incarnation() == *incarnation
             };
-            if self.holds(member_id, standing) {
+            if self.holds(member_id, standing) || self.plants.has(Plant::IgnoreRefutations) {
                 fired = Fired::Declared;
             } else if self.holds_down(member_id) {
                 return (Fired::Plain, Wanted::default());

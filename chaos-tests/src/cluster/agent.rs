@@ -15,7 +15,7 @@ use shoal_master::ring::Ring;
 use super::gossip::host_of;
 use super::processes::Keeper;
 use super::{Cluster, Deed, Event, MASTERS, Packet};
-use crate::disk::{Disk, Honesty, Image};
+use crate::disk::{Disk, FORGETS_SYNC, Honesty, Image};
 use crate::invariants::Fact;
 use crate::network::{Death, Host, Side, StreamNumber};
 use crate::plant::Plant;
@@ -54,7 +54,7 @@ impl AgentNode {
         let cpus = 2 + at % 3;
         let text = format!("cpus:{cpus};mem:2048;disk:4096;ports:[31000-31009]");
         let honesty = if plant == Some(Plant::ForgetCheckpoints) {
-            Honesty::ForgetsSync
+            FORGETS_SYNC
         } else {
             Honesty::Honest
         };
@@ -99,11 +99,13 @@ impl Cluster {
         let calendar = self.hosts.calendar(host, self.queue.now());
         let life = self.hosts.get(host).life;
         let seed = self.dice.next_u64();
+        let plants = Plant::machine(self.plant);
         let agent = self.agent(host);
         let config = Config {
             info: agent.info.clone(),
             generation: agent.generation,
             boot: agent.keeper.boot,
+            plants,
             seed,
         };
         let recovered = Recovered {
@@ -306,7 +308,12 @@ impl Cluster {
                 }
             }
             Output::Checkpoint { ticket, record } => self.checkpoint(host, ticket, record),
-            Output::Spawn(spawn) => self.ask_keeper(host, Deed::Spawn(spawn.assignment)),
+            Output::Spawn(spawn) => {
+                self.ask_keeper(host, Deed::Spawn(spawn.assignment));
+                if let Some(at) = self.aimed.started(now) {
+                    self.queue.push(at, Event::Strike { host, life });
+                }
+            }
             Output::Signal { task, signal } => self.ask_keeper(host, Deed::Signal(task, signal)),
             Output::Forget { task } => self.ask_keeper(host, Deed::Forget(task)),
             Output::ReadFile { .. } | Output::Session(_) | Output::Stopped => {}
@@ -357,7 +364,11 @@ impl Cluster {
         let at = self.hosts.calendar(host, now);
         match deed {
             Deed::Listen { life } => {
+                let forgets = self.plant == Some(Plant::KeeperForgets);
                 let keeper = &mut self.agent(host).keeper;
+                if forgets {
+                    keeper.forget_all();
+                }
                 keeper.listener = Some(life);
                 let event = KeeperEvent::Listed(keeper.list());
                 self.queue

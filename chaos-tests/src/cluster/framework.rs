@@ -111,6 +111,8 @@ struct Manners {
     drops: u16,
     /// Tears itself down per look, per mille.
     tears: u16,
+    /// Asks what became of a task per look, per mille.
+    asks: u16,
 }
 
 /// One framework.
@@ -136,6 +138,8 @@ pub struct Framework {
     manners: Manners,
     reconcile_at: Instant,
     calm: bool,
+    /// Tasks to be launched although it is calm.
+    pub wanted: usize,
     dice: Dice,
     deeds: Vec<Deed>,
 }
@@ -162,6 +166,7 @@ impl Framework {
             kills: dice.below(40) as u16,
             drops: dice.below(6) as u16,
             tears: u16::from(dice.chance(250)),
+            asks: dice.child("curiosity").below(120) as u16,
         };
         Framework {
             number,
@@ -191,6 +196,7 @@ impl Framework {
             manners,
             reconcile_at: Instant::ZERO,
             calm: false,
+            wanted: 0,
             dice,
             deeds: Vec::new(),
         }
@@ -199,6 +205,21 @@ impl Framework {
     /// No more faults follow: bring everything to an end.
     pub fn calm_down(&mut self) {
         self.calm = true;
+    }
+
+    /// Tears itself down, comes back as a new one, and runs one more task.
+    pub fn play_again(&mut self, now: Instant) {
+        self.call(now, Call::Teardown, Vec::new());
+        self.wanted = 1;
+    }
+
+    /// How many tasks it may have.
+    fn target(&self) -> usize {
+        if self.calm {
+            self.tasks.len() + self.wanted
+        } else {
+            self.manners.target
+        }
     }
 
     /// Whether it has a subscription.
@@ -424,6 +445,11 @@ impl Framework {
             self.reconcile_at = now + Duration::from_secs(every);
             self.call(now, Call::Reconcile(Vec::new()), Vec::new());
         }
+        if !self.calm && !self.tasks.is_empty() && self.dice.chance(self.manners.asks) {
+            let at = self.dice.below(self.tasks.len() as u64) as usize;
+            let tracked = self.tasks.values_mut().nth(at);
+            tracked.expect("it is within the count").asked = Instant::ZERO;
+        }
         let doubtful: Vec<ReconcileTask> = self
             .tasks
             .iter_mut()
@@ -520,6 +546,7 @@ impl Framework {
                 self.tasks.insert(Arc::clone(name), tracked);
                 self.launched += 1;
             }
+            self.wanted = 0;
             let offers = ids.into_iter().map(Ok).collect();
             let call = Call::Accept {
                 offers,
@@ -539,7 +566,7 @@ impl Framework {
     fn launches(&mut self, offer: &Offer) -> Vec<Launch> {
         let mut left = offer.resources.clone();
         let mut launches = Vec::new();
-        while !self.calm && self.tasks.len() + launches.len() < self.manners.target {
+        while self.tasks.len() + launches.len() < self.target() {
             let wanted = self.wanted(&left);
             if left.subtract(&wanted).is_err() || launches.len() == 4 {
                 break;

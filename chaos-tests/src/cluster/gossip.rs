@@ -2,26 +2,44 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use shoal_api::member::{MemberStatus, Tags};
+use shoal_api::member::{Member, MemberEvent, MemberStatus, Tags};
 use shoal_api::{HostPort, Name, NodeId};
 use shoal_membership::{Config, Input, Label, Membership, NodeTags, Output};
 
 use super::{CLUSTER, Cluster, Event, MASTERS, NODES, Packet};
 use crate::invariants::Fact;
 use crate::network::Host;
+use crate::plant::Plant;
 
 /// One node's gossip.
 #[derive(Debug, Default)]
 pub(super) struct Gossip {
     machine: Option<Membership>,
     wake: Option<shoal_api::Instant>,
+    /// Somebody declared this life dead, or may have taken it for the one before.
+    declared: bool,
+    renewals: u64,
 }
 
 impl Gossip {
     pub(super) fn stop(&mut self) {
         *self = Gossip::default();
+    }
+}
+
+/// After the last fault, how long a suspect may take to hear of it and to refute.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// The member that an event declares dead.
+fn declared_dead(event: &MemberEvent) -> Option<&Member> {
+    match event {
+        MemberEvent::StatusChanged(member) => {
+            (member.status == MemberStatus::Failed).then_some(member)
+        }
+        MemberEvent::Joined(_) | MemberEvent::Updated(_) | MemberEvent::Reaped(_) => None,
     }
 }
 
@@ -84,6 +102,7 @@ impl Cluster {
         let seed = self.dice.next_u64();
         let label = Label::new("").expect("an empty label is short");
         let mut config = Config::new(node, generation, name, label, address(host), seed);
+        config.plants = Plant::machine(self.plant);
         config.tags = NodeTags::new(tags).expect("the tags are few");
         let now = self.hosts.clock(host, self.queue.now());
         let mut machine = Membership::new(config, now).expect("the configuration is sound");
@@ -91,7 +110,7 @@ impl Cluster {
         machine.step(now, Input::Join { seeds });
         self.gossips[host.0] = Gossip {
             machine: Some(machine),
-            wake: None,
+            ..Gossip::default()
         };
         self.pump_gossip(host);
     }
@@ -135,7 +154,12 @@ impl Cluster {
                     }
                 }
                 Output::Event(event) => {
+                    self.check_declared(host, &event);
                     if host.0 < MASTERS {
+                        let failure = declared_dead(&event).is_some();
+                        if failure && self.plant == Some(Plant::FailuresUnheard) {
+                            continue;
+                        }
                         self.step_master(host, shoal_master::Input::Member(event));
                     } else {
                         self.masters_seen(host);
@@ -150,6 +174,7 @@ impl Cluster {
                 Output::Left => {}
             }
         }
+        self.check_renewals(host);
         let life = self.hosts.get(host).life;
         let gossip = &mut self.gossips[host.0];
         let Some(deadline) = gossip.machine.as_ref().and_then(Membership::next_deadline) else {
@@ -160,6 +185,49 @@ impl Cluster {
             gossip.wake = Some(at);
             self.queue.push(at, Event::WakeGossip { host, life });
         }
+    }
+
+    /// A member takes a new identity only if somebody declared it dead.
+    fn check_renewals(&mut self, host: Host) {
+        let gossip = &mut self.gossips[host.0];
+        let renewals = gossip.machine.as_ref().map(|m| m.stats().renewals);
+        let renewals = renewals.unwrap_or_default();
+        if renewals > gossip.renewals && !gossip.declared {
+            let detail = format!(
+                "host {} is told that it is dead, and nobody thinks so",
+                host.0
+            );
+            self.tell(&Fact::DeclaredDead(detail));
+        }
+        self.gossips[host.0].renewals = renewals;
+    }
+
+    /// A member that has been up among friends for a while is not declared dead.
+    fn check_declared(&mut self, host: Host, event: &MemberEvent) {
+        let (troubles, last) = self.trouble;
+        let Some(member) = declared_dead(event) else {
+            return;
+        };
+        let Some(other) = host_at(member.gossip) else {
+            return;
+        };
+        self.gossips[other.0].declared = true;
+        if troubles > 0 || self.queue.now().since(last) < QUIET {
+            return;
+        }
+        let (_, node) = self.identity(other);
+        if self.hosts.get(other).up && node == member.id {
+            let (host, other) = (host.0, other.0);
+            let detail = format!("host {host} declares host {other} dead, which runs");
+            self.tell(&Fact::DeclaredDead(detail));
+        }
+    }
+
+    /// What a host's gossip makes of a node.
+    pub(super) fn status_at(&self, host: Host, node: NodeId) -> Option<MemberStatus> {
+        let mut members = self.gossips[host.0].machine.as_ref()?.members();
+        let found = members.find(|member| member.id == node);
+        found.map(|member| member.status)
     }
 
     /// The masters that a node sees by gossip, with their nodes.

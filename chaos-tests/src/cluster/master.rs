@@ -4,19 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use shoal_api::notice::Notice;
 use shoal_api::session::{AgentMessage, MasterMessage};
 use shoal_api::{Generation, HostPort, Index, NodeId, RaftId};
 use shoal_master::{
-    Bugs, Config, Conn, Input, LedgerMessage, Master, Output, PeerMessage, State, Tuning,
+    Config, Conn, Input, LedgerMessage, Master, Output, PeerMessage, State, Tuning,
 };
 use shoal_quorum::{Message, Recovered, found};
 
 use super::framework::Word;
 use super::gossip::peer;
 use super::{CLUSTER, Cluster, Event, MASTERS, Packet};
-use crate::disk::{Disk, Honesty};
+use crate::disk::Disk;
 use crate::invariants::Fact;
-use crate::log::{LogImage, LogWrite};
+use crate::log::{LogImage, LogWrite, after_crash, honesty};
 use crate::network::{Host, Side, StreamNumber};
 use crate::plant::Plant;
 
@@ -39,20 +40,13 @@ pub(super) struct MasterNode {
     wake: Option<shoal_api::Instant>,
 }
 
-fn honesty(plant: Option<Plant>) -> Honesty {
-    if plant == Some(Plant::ForgetSync) {
-        Honesty::ForgetsSync
-    } else {
-        Honesty::Honest
-    }
-}
-
-fn bugs(plant: Option<Plant>) -> Bugs {
-    Bugs {
-        acknowledge_early: plant == Some(Plant::AcknowledgeEarly),
-        ignore_sessions: plant == Some(Plant::IgnoreSessions),
-        forget_request_ids: plant == Some(Plant::ForgetRequestIds),
-        apply_repeats: plant == Some(Plant::ApplyRetries),
+/// A planted bug: a command says which session it is of, and not where in it.
+fn forget_index(message: &mut MasterMessage) {
+    if let MasterMessage::Launch { fence, .. }
+    | MasterMessage::Kill { fence, .. }
+    | MasterMessage::Forget { fence, .. } = message
+    {
+        fence.index = Index(0);
     }
 }
 
@@ -89,7 +83,11 @@ impl Cluster {
         let master = &mut self.masters[host.0];
         let config = Config {
             node,
-            generation: master.generation,
+            generation: if self.plant == Some(Plant::GenerationNotRaised) {
+                Generation(1)
+            } else {
+                master.generation
+            },
             raft: master.raft,
             name,
             cluster: CLUSTER,
@@ -102,7 +100,7 @@ impl Cluster {
                 snapshot_entries: SNAPSHOT_ENTRIES,
                 ..Tuning::default()
             },
-            bugs: bugs(self.plant),
+            plants: Plant::machine(self.plant),
         };
         match Master::new(config, now, master.disk.image().recover()) {
             Ok(machine) => master.machine = Some(machine),
@@ -118,10 +116,12 @@ impl Cluster {
 
     /// The process dies. Who may lose its disk: one at a time, until it is replaced.
     pub(super) fn crash_master(&mut self, host: Host, wipe: bool) {
+        self.handed.died(host);
         let master = &mut self.masters[host.0];
         master.machine = None;
         master.wake = None;
         master.disk.crash(&mut self.crash_dice);
+        after_crash(self.plant, master.disk.image_mut());
         for other in 0..MASTERS {
             let link = self.masters[host.0].links[other].take();
             if link.is_some_and(|(_, side)| side == Side::Dialler) {
@@ -164,7 +164,14 @@ impl Cluster {
     pub(super) fn master_disk_done(&mut self, host: Host, through: u64) {
         for write in self.masters[host.0].disk.complete(through) {
             match write {
-                LogWrite::Batch { ticket, .. } => self.give_master(host, Input::Persisted(ticket)),
+                LogWrite::Batch { ticket, batch } => {
+                    self.give_master(host, Input::Persisted(ticket));
+                    let now = self.queue.now();
+                    if let Some(at) = self.aimed.written(host, &batch, now) {
+                        let life = self.hosts.get(host).life;
+                        self.queue.push(at, Event::Strike { host, life });
+                    }
+                }
                 LogWrite::Save(snapshot) => {
                     self.give_master(host, Input::SnapshotSaved(snapshot.index));
                 }
@@ -176,6 +183,11 @@ impl Cluster {
 
     pub(super) fn imaged(&mut self, host: Host, index: Index, image: &Arc<State>) {
         let chunks = image.write();
+        let index = if self.plant == Some(Plant::SnapshotIndexWrong) {
+            Index(index.0 + 1)
+        } else {
+            index
+        };
         self.step_master(host, Input::SnapshotReady { index, chunks });
     }
 
@@ -229,6 +241,7 @@ impl Cluster {
     }
 
     pub(super) fn subscription_lost(&mut self, host: Host, stream: StreamNumber) {
+        self.handed.closed(Conn(stream.0));
         self.step_master(host, Input::StreamClosed(Conn(stream.0)));
     }
 
@@ -294,6 +307,7 @@ impl Cluster {
             }
         }
         self.observe(host);
+        self.check_handed(host);
         let life = self.hosts.get(host).life;
         let master = &mut self.masters[host.0];
         let Some(deadline) = master.machine.as_ref().and_then(Master::next_deadline) else {
@@ -374,13 +388,9 @@ impl Cluster {
                     },
                 );
             }
-            Output::ToAgent { conn, message } => {
-                self.commanded(host, conn, &message);
-                let bytes = postcard::to_allocvec(&message).expect("messages are encodable");
-                let packet = Packet::ToAgent(Bytes::from(bytes));
-                self.send_stream(StreamNumber(conn.0), Side::Listener, packet);
-            }
+            Output::ToAgent { conn, message } => self.tell_agent(host, conn, message),
             Output::CloseSession(conn) | Output::CloseStream(conn) => {
+                self.handed.closed(conn);
                 self.close_stream(StreamNumber(conn.0), Side::Listener);
             }
             Output::StreamOpened {
@@ -391,6 +401,7 @@ impl Cluster {
                 self.tell_framework(conn, Word::Opened(framework, stream));
             }
             Output::StreamRefused { conn, refused } => {
+                self.handed.closed(conn);
                 self.tell_framework(
                     conn,
                     Word::Refused {
@@ -399,9 +410,7 @@ impl Cluster {
                 );
                 self.close_stream(StreamNumber(conn.0), Side::Listener);
             }
-            Output::ToStream { conn, notice } => {
-                self.tell_framework(conn, Word::Notice(Box::new(notice)));
-            }
+            Output::ToStream { conn, notice } => self.tell_stream(host, conn, notice),
             Output::Answer { ask, answer } => self.answered(host, ask, &answer),
             Output::Status(status) => {
                 if status.leading {
@@ -418,6 +427,25 @@ impl Cluster {
                 self.tell(&Fact::Unsettled(detail));
             }
         }
+    }
+
+    fn tell_agent(&mut self, host: Host, conn: Conn, mut message: MasterMessage) {
+        if self.plant == Some(Plant::FencesLackIndex) {
+            forget_index(&mut message);
+        }
+        self.commanded(host, conn, &message);
+        let bytes = postcard::to_allocvec(&message).expect("messages are encodable");
+        let packet = Packet::ToAgent(Bytes::from(bytes));
+        self.send_stream(StreamNumber(conn.0), Side::Listener, packet);
+    }
+
+    fn tell_stream(&mut self, host: Host, conn: Conn, notice: Notice) {
+        let rescinds = matches!(notice, Notice::Rescind(_));
+        if rescinds && self.plant == Some(Plant::RescindLost) {
+            return;
+        }
+        self.handed.told(host, conn, &notice);
+        self.tell_framework(conn, Word::Notice(Box::new(notice)));
     }
 
     fn commanded(&mut self, host: Host, conn: Conn, message: &MasterMessage) {
@@ -455,10 +483,18 @@ impl Cluster {
         };
         let from = (self.masters[host.0].raft, self.masters[host.0].node);
         let packet = match message {
-            PeerMessage::Raft(message) => Packet::Raft {
-                from,
-                bytes: message.to_bytes(),
-            },
+            PeerMessage::Raft(message) => {
+                if let Some((term, vote)) = message.term_and_vote(from.0) {
+                    let replica = from.0;
+                    self.tell(&Fact::Says {
+                        replica,
+                        term,
+                        vote,
+                    });
+                }
+                let bytes = message.to_bytes();
+                Packet::Raft { from, bytes }
+            }
             PeerMessage::Ledger(message) => {
                 let bytes = postcard::to_allocvec(&message).expect("messages are encodable");
                 Packet::Ledger {

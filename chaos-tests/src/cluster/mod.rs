@@ -4,8 +4,10 @@
 //! off.
 
 mod agent;
+mod encore;
 pub mod framework;
 mod gossip;
+mod handed;
 mod master;
 mod operator;
 pub mod processes;
@@ -22,13 +24,14 @@ use shoal_api::task::Assignment;
 use shoal_api::{ClusterId, Dice, Index, Instant, NodeId, RaftId, TaskKey};
 use shoal_master::{Ask, State};
 
+use crate::aimed::Aimed;
 use crate::faults::{self, Fault, Planned, Targets};
 use crate::hosts::Hosts;
 use crate::invariants::{Fact, Watch};
 use crate::network::{Carried, Death, Host, Network, Out, Side, StreamNumber, Weather};
 use crate::plant::Plant;
 use crate::queue::Queue;
-use crate::report::Report;
+use crate::report::{Report, unwound};
 use crate::trace::Trace;
 
 use agent::AgentNode;
@@ -169,6 +172,10 @@ enum Event {
     Start {
         host: Host,
     },
+    Strike {
+        host: Host,
+        life: u64,
+    },
     Begin(usize),
     End(usize),
 }
@@ -208,6 +215,11 @@ pub struct Cluster {
     crash_dice: Dice,
     wiped: Option<RaftId>,
     happened: u64,
+    aimed: Aimed,
+    handed: handed::Handed,
+    /// Faults that are at work, and when the last one began or ended.
+    trouble: (usize, Instant),
+    settled_at: Instant,
     seed: u64,
 }
 
@@ -246,7 +258,7 @@ impl Cluster {
             asks: BTreeMap::new(),
             last_ask: 0,
             last_run: 0,
-            newest: (Index(0), State::new(false)),
+            newest: (Index(0), State::new(shoal_api::Plants::NONE)),
             plan,
             plant,
             watch: Watch::of_cluster(),
@@ -255,6 +267,10 @@ impl Cluster {
             crash_dice: dice.child("crashes"),
             wiped: None,
             happened: 0,
+            handed: handed::Handed::default(),
+            trouble: (0, Instant::ZERO),
+            settled_at: Instant::ZERO,
+            aimed: Aimed::new(dice.child("ambushes")),
             seed,
         };
         world.begin();
@@ -293,26 +309,26 @@ impl Cluster {
     /// Runs the faults, then the calm until all is well, or too long.
     pub fn run(mut self, faulty: Duration) -> Report {
         let calm = Instant::ZERO + faulty;
+        if let Err(why) = unwound(|| self.live(calm)) {
+            self.tell(&Fact::Panicked(why));
+        }
+        self.report(calm)
+    }
+
+    fn live(&mut self, calm: Instant) {
         self.run_until(calm);
         self.network.set_weather(Weather::FAIR);
         for framework in &mut self.frameworks {
             framework.calm_down();
         }
         self.operator.calm_down();
-        let mut at = calm;
-        let mut unsettled = None;
-        while self.watch.violation().is_none() && at < calm + CALM {
-            at = at + ASK;
-            self.run_until(at);
-            unsettled = self.unsettled();
-            if unsettled.is_none() {
-                break;
-            }
-        }
-        if let Some(what) = unsettled {
+        if let Some(what) = self.settle(calm + CALM) {
             self.tell(&Fact::Unsettled(what));
         }
-        self.report(calm)
+        self.settled_at = self.queue.now();
+        if self.watch.violation().is_none() {
+            self.encore();
+        }
     }
 
     fn report(self, calm: Instant) -> Report {
@@ -337,7 +353,7 @@ impl Cluster {
                 ("launched", launched),
                 ("ended", ended),
                 ("processes", self.last_run),
-                ("settled after", self.queue.now().since(calm).as_secs()),
+                ("settled after", self.settled_at.since(calm).as_secs()),
             ],
             violation: self.watch.violation().cloned(),
         }
@@ -393,6 +409,7 @@ impl Cluster {
             | Event::Keeper { .. }
             | Event::Operate
             | Event::Start { .. }
+            | Event::Strike { .. }
             | Event::Begin(_)
             | Event::End(_) => None,
         }
@@ -407,6 +424,7 @@ impl Cluster {
             | Event::Disk { host, life, .. }
             | Event::Imaged { host, life, .. }
             | Event::KeeperSays { host, life, .. }
+            | Event::Strike { host, life }
             | Event::DialMaster { host, life, .. } => Some((*host, *life)),
             Event::Carried(_)
             | Event::DialPeer { .. }
@@ -459,6 +477,7 @@ impl Cluster {
             Event::Look { framework } => self.look(framework),
             Event::Operate => self.operate(),
             Event::Start { host } => self.start(host),
+            Event::Strike { host, .. } => self.ambushed(host),
             Event::Begin(number) => self.fault(number, true),
             Event::End(number) => self.fault(number, false),
         }
@@ -621,6 +640,7 @@ impl Cluster {
             return;
         }
         self.hosts.start(host);
+        self.trouble.1 = self.queue.now();
         self.trace
             .event(&[11, self.queue.now().as_nanos(), host.0 as u64]);
         if host.0 < MASTERS {
@@ -637,8 +657,22 @@ impl Cluster {
         let planned = self.plan[number].clone();
         self.trace
             .event(&[6, now.as_nanos(), number as u64, u64::from(begins)]);
+        self.trouble.0 = if begins {
+            self.trouble.0 + 1
+        } else {
+            self.trouble.0 - 1
+        };
+        self.trouble.1 = now;
         let mut out = Out::new();
         planned.strike(begins, now, &mut self.network, &mut self.hosts, &mut out);
+        let leader = self.leader();
+        self.aimed.strike(
+            (number, &planned, begins),
+            (leader, MASTERS),
+            now,
+            &mut self.network,
+            &mut out,
+        );
         self.carry(out);
         if let Fault::Crash { host, death, wipe } = planned.fault {
             if begins {
@@ -649,11 +683,27 @@ impl Cluster {
         }
     }
 
+    fn leader(&self) -> Option<Host> {
+        let leads = |master: &MasterNode| {
+            let machine = master.machine.as_ref();
+            machine.is_some_and(|machine| machine.leadership().leading)
+        };
+        self.masters.iter().position(leads).map(Host)
+    }
+
+    /// Somebody wrote down a vote while that is dangerous.
+    fn ambushed(&mut self, host: Host) {
+        self.crash(host, Death::Process, false);
+        let back = self.queue.now() + self.aimed.back(host.0 >= MASTERS);
+        self.queue.push(back, Event::Start { host });
+    }
+
     fn crash(&mut self, host: Host, death: Death, wipe: bool) {
         if !self.hosts.get(host).up {
             return;
         }
         let now = self.queue.now();
+        self.trouble.1 = now;
         self.hosts.stop(host);
         self.hosts.disk_idle(host);
         let mut out = Out::new();

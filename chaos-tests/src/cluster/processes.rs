@@ -165,6 +165,11 @@ impl Keeper {
         }
     }
 
+    /// A planted bug: the journal is gone.
+    pub fn forget_all(&mut self) {
+        self.known.clear();
+    }
+
     /// The machine dies: so does all that runs. Returns what did.
     pub fn power_off(&mut self, boot: BootId, at: Timestamp) -> Vec<TaskKey> {
         self.boot = boot;

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use shoal_api::member::MemberStatus;
 use shoal_api::{Index, TaskId};
 
 use super::framework::Framework;
-use super::{AGENTS, Cluster, MASTERS};
+use super::{AGENTS, Cluster, MASTERS, NODES};
+use crate::network::Host;
 
 impl Cluster {
     /// The first thing that is not as it should be.
@@ -14,6 +16,7 @@ impl Cluster {
             .or_else(|| self.unsettled_agents())
             .or_else(|| self.unsettled_frameworks())
             .or_else(|| self.unsettled_world())
+            .or_else(|| self.unsettled_gossip())
     }
 
     fn unsettled_masters(&self) -> Option<String> {
@@ -80,6 +83,10 @@ impl Cluster {
             if !framework.is_subscribed() {
                 return Some(format!("framework {} is not subscribed", framework.number));
             }
+            if framework.wanted > 0 {
+                let number = framework.number;
+                return Some(format!("framework {number} waits for an offer"));
+            }
             if let Some((task, tracked)) = framework.tasks.iter().next() {
                 let number = framework.number;
                 let row = self.row_of(framework, task);
@@ -99,6 +106,20 @@ impl Cluster {
         }
         let task = self.newest.1.offers.tasks().next()?;
         Some(format!("task {} still has a row: {:?}", task.key, task.row))
+    }
+
+    fn unsettled_gossip(&self) -> Option<String> {
+        for host in (0..NODES).map(Host) {
+            for other in (0..NODES).map(Host) {
+                let (_, node) = self.identity(other);
+                let status = self.status_at(host, node);
+                if status != Some(MemberStatus::Alive) {
+                    let (host, other) = (host.0, other.0);
+                    return Some(format!("host {host} takes host {other} for {status:?}"));
+                }
+            }
+        }
+        None
     }
 
     fn row_of(&self, framework: &Framework, task: &str) -> String {

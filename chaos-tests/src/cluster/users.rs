@@ -142,6 +142,23 @@ impl Cluster {
         number: u64,
         call: Box<FrameworkCall>,
     ) {
+        match &call.call {
+            Call::Accept { offers, .. } => {
+                let offers: Vec<OfferId> = offers.iter().flatten().copied().collect();
+                self.handed.answered(&offers);
+            }
+            Call::Decline { offers, .. } => self.handed.answered(offers),
+            Call::Reconcile(tasks) => {
+                let framework = &call.framework;
+                self.watch
+                    .tell(self.queue.now(), &Fact::Reconciles { framework, tasks });
+            }
+            Call::Kill { .. }
+            | Call::Acknowledge { .. }
+            | Call::Teardown
+            | Call::Revive(_)
+            | Call::Suppress(_) => {}
+        }
         self.last_ask += 1;
         let ask = Ask(self.last_ask);
         let had_task = match &call.call {

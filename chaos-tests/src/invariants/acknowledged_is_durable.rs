@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Fact, Invariant};
 
+/// What it says.
+pub const NAME: &str = "acknowledged means durable";
+
 #[derive(Debug, Default)]
 pub(super) struct AcknowledgedIsDurable {
     counters: BTreeMap<u64, u64>,
@@ -11,7 +14,7 @@ pub(super) struct AcknowledgedIsDurable {
 
 impl Invariant for AcknowledgedIsDurable {
     fn name(&self) -> &'static str {
-        "acknowledged means durable"
+        NAME
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {

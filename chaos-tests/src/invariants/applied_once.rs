@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Fact, Invariant};
 
+/// What it says.
+pub const NAME: &str = "a request is applied once";
+
 /// Each write of a counter adds one, so that the value after the n-th is n if each was applied exactly
 /// once. Each subscription has a stream of its own, so that two frameworks with one stream are one
 /// subscription applied twice; so are two runs of one name, as each order here names another.
@@ -12,7 +15,7 @@ pub(super) struct AppliedOnce;
 
 impl Invariant for AppliedOnce {
     fn name(&self) -> &'static str {
-        "a request is applied once"
+        NAME
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {

@@ -3,12 +3,15 @@
 
 use super::{Fact, Invariant};
 
+/// What it says.
+pub const NAME: &str = "the world converges after faults stop";
+
 #[derive(Debug)]
 pub(super) struct Convergence;
 
 impl Invariant for Convergence {
     fn name(&self) -> &'static str {
-        "the world converges after faults stop"
+        NAME
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {

@@ -8,6 +8,9 @@ use shoal_ledger::StateHash;
 
 use super::{Fact, Invariant};
 
+/// What it says.
+pub const NAME: &str = "replicas' hashes are equal at one index";
+
 /// Indexes that are remembered, behind the highest seen. A replica that is further behind catches up
 /// through them or through a snapshot, whose hash is compared again at the next index.
 const REMEMBERED: u64 = 200_000;
@@ -19,7 +22,7 @@ pub(super) struct EqualHashes {
 
 impl Invariant for EqualHashes {
     fn name(&self) -> &'static str {
-        "replicas' hashes are equal at one index"
+        NAME
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {

@@ -5,16 +5,25 @@ mod acknowledged_is_durable;
 mod applied_once;
 mod convergence;
 mod equal_hashes;
+mod losses_are_noticed;
+mod no_failed_assertion;
 mod no_overcommit;
 mod no_stale_command;
 mod no_task_twice;
 mod offers_conserve;
 mod offers_disjoint;
+mod offers_have_owners;
 mod one_end;
 mod one_leader;
 mod reads_are_current;
+mod reconciliations_are_current;
+mod rescinds_are_told;
+mod tasks_have_owners;
+mod the_living_are_not_failed;
 mod updates_are_kept;
+mod votes_are_kept;
 
+use shoal_api::call::ReconcileTask;
 use shoal_api::notice::TaskStatus;
 use shoal_api::{
     Fence, FrameworkId, Index, Instant, NodeId, OfferId, RaftId, Resources, TaskKey, Term,
@@ -23,6 +32,28 @@ use shoal_ledger::StateHash;
 use shoal_master::State;
 
 use crate::report::Violation;
+
+pub use acknowledged_is_durable::NAME as ACKNOWLEDGED_IS_DURABLE;
+pub use applied_once::NAME as APPLIED_ONCE;
+pub use convergence::NAME as CONVERGENCE;
+pub use equal_hashes::NAME as EQUAL_HASHES;
+pub use losses_are_noticed::NAME as LOSSES_ARE_NOTICED;
+pub use no_failed_assertion::NAME as NO_FAILED_ASSERTION;
+pub use no_overcommit::NAME as NO_OVERCOMMIT;
+pub use no_stale_command::NAME as NO_STALE_COMMAND;
+pub use no_task_twice::NAME as NO_TASK_TWICE;
+pub use offers_conserve::NAME as OFFERS_CONSERVE;
+pub use offers_disjoint::NAME as OFFERS_DISJOINT;
+pub use offers_have_owners::NAME as OFFERS_HAVE_OWNERS;
+pub use one_end::NAME as ONE_END;
+pub use one_leader::NAME as ONE_LEADER;
+pub use reads_are_current::NAME as READS_ARE_CURRENT;
+pub use reconciliations_are_current::NAME as RECONCILIATIONS_ARE_CURRENT;
+pub use rescinds_are_told::NAME as RESCINDS_ARE_TOLD;
+pub use tasks_have_owners::NAME as TASKS_HAVE_OWNERS;
+pub use the_living_are_not_failed::NAME as THE_LIVING_ARE_NOT_FAILED;
+pub use updates_are_kept::NAME as UPDATES_ARE_KEPT;
+pub use votes_are_kept::NAME as VOTES_ARE_KEPT;
 
 /// Something that happened in a world and that a promise may be about.
 #[derive(Clone, Debug)]
@@ -33,6 +64,15 @@ pub enum Fact<'a> {
         replica: RaftId,
         /// In which term.
         term: Term,
+    },
+    /// A replica says to another in which term it is, and perhaps for whom it votes there.
+    Says {
+        /// Which.
+        replica: RaftId,
+        /// Its term.
+        term: Term,
+        /// Its vote.
+        vote: Option<RaftId>,
     },
     /// A replica's state at an index.
     Applied {
@@ -72,6 +112,21 @@ pub enum Fact<'a> {
     },
     /// After the faults ended and all had time: something is not as it should be.
     Unsettled(String),
+    /// A machine stopped because it found itself in a state that cannot be.
+    Panicked(String),
+    /// In the calm, an agent died and this was not seen of it in time.
+    Unnoticed(String),
+    /// A member that must have answered was declared dead.
+    DeclaredDead(String),
+    /// A framework's stream goes on without word of an offer that is gone.
+    Unrescinded(String),
+    /// A framework asks for the state of tasks.
+    Reconciles {
+        /// Which framework.
+        framework: &'a FrameworkId,
+        /// Which tasks.
+        tasks: &'a [ReconcileTask],
+    },
     /// A call was answered as done, but the ledger of who answered does not have it.
     NotDone(String),
     /// The newest ledger, as the first replica had it.
@@ -162,7 +217,9 @@ impl Watch {
     pub fn of_replicas() -> Watch {
         Watch {
             invariants: vec![
+                Box::new(no_failed_assertion::NoFailedAssertion),
                 Box::new(one_leader::OneLeader::default()),
+                Box::new(votes_are_kept::VotesAreKept::default()),
                 Box::new(equal_hashes::EqualHashes::default()),
                 Box::new(applied_once::AppliedOnce),
                 Box::new(acknowledged_is_durable::AcknowledgedIsDurable::default()),
@@ -177,8 +234,16 @@ impl Watch {
     pub fn of_cluster() -> Watch {
         Watch {
             invariants: vec![
+                Box::new(no_failed_assertion::NoFailedAssertion),
                 Box::new(one_leader::OneLeader::default()),
+                Box::new(votes_are_kept::VotesAreKept::default()),
                 Box::new(equal_hashes::EqualHashes::default()),
+                Box::new(offers_have_owners::OffersHaveOwners),
+                Box::new(tasks_have_owners::TasksHaveOwners),
+                Box::new(rescinds_are_told::RescindsAreTold),
+                Box::new(reconciliations_are_current::ReconciliationsAreCurrent::default()),
+                Box::new(the_living_are_not_failed::TheLivingAreNotFailed),
+                Box::new(losses_are_noticed::LossesAreNoticed),
                 Box::new(offers_conserve::OffersConserve),
                 Box::new(offers_disjoint::OffersDisjoint::default()),
                 Box::new(acknowledged_is_durable::AcknowledgedIsDurable::default()),

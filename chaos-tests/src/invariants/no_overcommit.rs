@@ -5,12 +5,15 @@ use shoal_api::Resources;
 
 use super::{Fact, Invariant};
 
+/// What it says.
+pub const NAME: &str = "what runs on an agent fits into it";
+
 #[derive(Debug)]
 pub(super) struct NoOvercommit;
 
 impl Invariant for NoOvercommit {
     fn name(&self) -> &'static str {
-        "what runs on an agent fits into it"
+        NAME
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {

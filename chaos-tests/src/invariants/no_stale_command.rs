@@ -9,6 +9,9 @@ use shoal_offers::Presence;
 
 use super::{Fact, Invariant};
 
+/// What it says.
+pub const NAME: &str = "nothing is commanded by a stale session";
+
 /// Ledgers whose sessions are remembered.
 const REMEMBERED: usize = 2_000;
 
@@ -39,7 +42,7 @@ impl NoStaleCommand {
 
 impl Invariant for NoStaleCommand {
     fn name(&self) -> &'static str {
-        "nothing is commanded by a stale session"
+        NAME
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {

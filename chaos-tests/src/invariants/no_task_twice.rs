@@ -8,6 +8,9 @@ use shoal_api::{FrameworkId, LaunchIndex, NodeId, TaskId};
 
 use super::{Fact, Invariant};
 
+/// What it says.
+pub const NAME: &str = "no task twice";
+
 #[derive(Debug, Default)]
 pub(super) struct NoTaskTwice {
     started: BTreeSet<(FrameworkId, TaskId, LaunchIndex)>,
@@ -16,7 +19,7 @@ pub(super) struct NoTaskTwice {
 
 impl Invariant for NoTaskTwice {
     fn name(&self) -> &'static str {
-        "no task twice"
+        NAME
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {

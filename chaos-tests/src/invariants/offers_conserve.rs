@@ -3,6 +3,9 @@
 
 use super::{Fact, Invariant};
 
+/// What it says.
+pub const NAME: &str = "free, offered and allocated are the total of each agent";
+
 /// The ledger's own check looks at everything, at every so many indexes.
 const CHECK_EVERY: u64 = 64;
 
@@ -11,7 +14,7 @@ pub(super) struct OffersConserve;
 
 impl Invariant for OffersConserve {
     fn name(&self) -> &'static str {
-        "free, offered and allocated are the total of each agent"
+        NAME
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {

@@ -7,6 +7,9 @@ use shoal_api::{OfferId, Resources};
 
 use super::{Fact, Invariant};
 
+/// What it says.
+pub const NAME: &str = "no resource is in two live offers";
+
 /// Used offers that are remembered; the oldest ids are forgotten.
 const REMEMBERED: usize = 100_000;
 
@@ -17,7 +20,7 @@ pub(super) struct OffersDisjoint {
 
 impl Invariant for OffersDisjoint {
     fn name(&self) -> &'static str {
-        "no resource is in two live offers"
+        NAME
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {

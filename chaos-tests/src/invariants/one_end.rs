@@ -8,6 +8,9 @@ use shoal_api::{FrameworkId, Index, TaskKey, TaskState};
 
 use super::{Fact, Invariant};
 
+/// What it says.
+pub const NAME: &str = "every task has one terminal state";
+
 #[derive(Debug, Default)]
 pub(super) struct OneEnd {
     ends: BTreeMap<TaskKey, (Index, TaskState)>,
@@ -16,7 +19,7 @@ pub(super) struct OneEnd {
 
 impl Invariant for OneEnd {
     fn name(&self) -> &'static str {
-        "every task has one terminal state"
+        NAME
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {

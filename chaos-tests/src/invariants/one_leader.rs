@@ -6,6 +6,9 @@ use shoal_api::{RaftId, Term};
 
 use super::{Fact, Invariant};
 
+/// What it says.
+pub const NAME: &str = "one leader per term";
+
 #[derive(Debug, Default)]
 pub(super) struct OneLeader {
     leaders: BTreeMap<Term, RaftId>,
@@ -13,7 +16,7 @@ pub(super) struct OneLeader {
 
 impl Invariant for OneLeader {
     fn name(&self) -> &'static str {
-        "one leader per term"
+        NAME
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {

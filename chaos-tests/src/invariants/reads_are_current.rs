@@ -2,12 +2,15 @@
 
 use super::{Fact, Invariant};
 
+/// What it says.
+pub const NAME: &str = "a read sees all that was acknowledged before it";
+
 #[derive(Debug)]
 pub(super) struct ReadsAreCurrent;
 
 impl Invariant for ReadsAreCurrent {
     fn name(&self) -> &'static str {
-        "a read sees all that was acknowledged before it"
+        NAME
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {

@@ -3,12 +3,15 @@
 
 use super::{Fact, Invariant};
 
+/// What it says.
+pub const NAME: &str = "an agent forgets an update only when the ledger has it";
+
 #[derive(Debug)]
 pub(super) struct UpdatesAreKept;
 
 impl Invariant for UpdatesAreKept {
     fn name(&self) -> &'static str {
-        "an agent forgets an update only when the ledger has it"
+        NAME
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {

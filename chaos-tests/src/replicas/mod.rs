@@ -10,15 +10,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shoal_api::{Dice, Instant, RaftId};
-use shoal_quorum::{Input, Message};
+use shoal_quorum::{Input, Message, Quorum};
 
+use crate::aimed::Aimed;
 use crate::faults::{self, Fault, Planned, Targets};
 use crate::hosts::Hosts;
 use crate::invariants::{Fact, Watch};
 use crate::network::{Carried, Death, Host, Network, Out, Side, StreamNumber, Weather};
 use crate::plant::Plant;
 use crate::queue::Queue;
-use crate::report::Report;
+use crate::report::{Report, unwound};
 use crate::trace::Trace;
 
 use client::{Client, Reply, TIMEOUT};
@@ -59,6 +60,7 @@ enum Event {
     Disk { host: Host, life: u64, through: u64 },
     Dial { from: Host, to: Host },
     Start { host: Host },
+    Strike { host: Host, life: u64 },
     Client { client: u64, attempt: u64 },
     Operator,
     Begin(usize),
@@ -79,6 +81,7 @@ pub struct Replicas {
     trace: Trace,
     dice: Dice,
     quiet: bool,
+    aimed: Aimed,
     /// Voter ids whose disks are gone and which still stand in the membership.
     lost: Vec<RaftId>,
     seed: u64,
@@ -119,6 +122,7 @@ impl Replicas {
             trace: Trace::default(),
             dice: dice.child("world"),
             quiet: false,
+            aimed: Aimed::new(dice.child("ambushes")),
             lost: Vec::new(),
             seed,
         };
@@ -157,6 +161,13 @@ impl Replicas {
 
     /// Runs the faults, then the calm, then asks whether all is well.
     pub fn run(mut self, faulty: Duration) -> Report {
+        if let Err(why) = unwound(|| self.live(faulty)) {
+            self.tell(&Fact::Panicked(why));
+        }
+        self.report()
+    }
+
+    fn live(&mut self, faulty: Duration) {
         let calm = Instant::ZERO + faulty;
         self.run_until(calm);
         for host in self.hosts.iter() {
@@ -167,6 +178,9 @@ impl Replicas {
         self.quiet = true;
         self.run_until(calm + CALM + SETTLE);
         self.settled();
+    }
+
+    fn report(self) -> Report {
         let acknowledged = self.clients.iter().map(|client| client.acknowledged).sum();
         let reads = self.clients.iter().map(|client| client.reads).sum();
         Report {
@@ -208,6 +222,7 @@ impl Replicas {
             Event::Carried(Carried::GiveUp { .. })
             | Event::Dial { .. }
             | Event::Start { .. }
+            | Event::Strike { .. }
             | Event::Client { .. }
             | Event::Operator
             | Event::Begin(_)
@@ -244,6 +259,7 @@ impl Replicas {
             }
             Event::Dial { from, to } => self.dial(from, to),
             Event::Start { host } => self.start(host),
+            Event::Strike { host, life } => self.ambushed(host, life),
             Event::Client { client, attempt } => self.look(client, attempt),
             Event::Operator => {
                 self.operate();
@@ -459,6 +475,14 @@ impl Replicas {
             .event(&[6, now.as_nanos(), number as u64, u64::from(begins)]);
         let mut out = Out::new();
         planned.strike(begins, now, &mut self.network, &mut self.hosts, &mut out);
+        let leader = self.leader();
+        self.aimed.strike(
+            (number, &planned, begins),
+            (leader, REPLICAS),
+            now,
+            &mut self.network,
+            &mut out,
+        );
         self.carry(out);
         if let Fault::Crash { host, death, wipe } = planned.fault {
             if begins {
@@ -466,6 +490,20 @@ impl Replicas {
             } else {
                 self.start(host);
             }
+        }
+    }
+
+    fn leader(&self) -> Option<Host> {
+        let leads = |node: &Node| node.machine.as_ref().is_some_and(Quorum::is_leader);
+        self.nodes.iter().position(leads).map(Host)
+    }
+
+    /// Somebody wrote down a vote while that is dangerous.
+    fn ambushed(&mut self, host: Host, life: u64) {
+        if self.hosts.lives(host, life) {
+            self.crash(host, Death::Process, false);
+            let back = self.queue.now() + self.aimed.back(false);
+            self.queue.push(back, Event::Start { host });
         }
     }
 
@@ -489,7 +527,7 @@ impl Replicas {
             }
         }
         let mut dice = self.dice.child(&format!("crash {}", self.trace.events()));
-        self.nodes[host.0].crash(&mut dice);
+        self.nodes[host.0].crash(self.plant, &mut dice);
         if wipe && self.may_wipe() {
             self.lost.push(self.nodes[host.0].id);
             self.nodes[host.0].wipe(self.plant);

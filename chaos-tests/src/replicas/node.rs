@@ -1,6 +1,7 @@
 //! One replica: its machine, its disk, its ledger, and who waits for it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use shoal_api::{Dice, Generation, Index, RaftId, RequestId};
@@ -10,11 +11,11 @@ use shoal_quorum::{Applied, Config, Input, Output, Quorum, RaftRole, ReadId, Rec
 use super::client::{Client, Question, Reply};
 use super::register::Register;
 use super::{Event, Packet, REPLICAS, Replicas};
-use crate::disk::{Disk, Honesty};
+use crate::disk::Disk;
 use crate::invariants::Fact;
-use crate::log::{LogImage, LogWrite};
+use crate::log::{LogImage, LogWrite, after_crash, honesty};
 use crate::network::{Host, Out, Side, StreamNumber};
-use crate::plant::Plant;
+use crate::plant::{Defect, Plant};
 
 /// Entries between two snapshots that a replica takes by itself.
 const SNAPSHOT_ENTRIES: u64 = 300;
@@ -40,15 +41,9 @@ pub(super) struct Node {
     reading: BTreeMap<ReadId, Reading>,
     last_read: u64,
     snapshot_at: Index,
+    /// A planted bug: the content of the next snapshot, which is one entry behind.
+    earlier: Option<Arc<[Bytes]>>,
     wake: Option<shoal_api::Instant>,
-}
-
-fn honesty(plant: Option<Plant>) -> Honesty {
-    if plant == Some(Plant::ForgetSync) {
-        Honesty::ForgetsSync
-    } else {
-        Honesty::Honest
-    }
 }
 
 impl Node {
@@ -60,7 +55,7 @@ impl Node {
         Node {
             id,
             links: [None; REPLICAS],
-            register: Register::new(plant != Some(Plant::ApplyRetries)),
+            register: Register::new(Plant::machine(plant)),
             machine: None,
             disk: Disk::new(image, honesty(plant)),
             generation: Generation(0),
@@ -68,14 +63,16 @@ impl Node {
             reading: BTreeMap::new(),
             last_read: 0,
             snapshot_at: Index(0),
+            earlier: None,
             wake: None,
         }
     }
 
     /// The process dies.
-    pub(super) fn crash(&mut self, dice: &mut Dice) {
+    pub(super) fn crash(&mut self, plant: Option<Plant>, dice: &mut Dice) {
         self.machine = None;
         self.disk.crash(dice);
+        after_crash(plant, self.disk.image_mut());
         self.waiting.clear();
         self.reading.clear();
         self.wake = None;
@@ -83,7 +80,11 @@ impl Node {
 
     /// The disk is new: so is the voter id.
     pub(super) fn wipe(&mut self, plant: Option<Plant>) {
-        let id = RaftId(self.id.0 + 100);
+        let id = if plant == Some(Plant::WipedKeepsId) {
+            self.id
+        } else {
+            RaftId(self.id.0 + 100)
+        };
         *self = Node::with(id, LogImage::of(Recovered::default()), plant);
     }
 }
@@ -99,14 +100,14 @@ impl Replicas {
             .dice
             .child(&format!("node {}", self.trace.events()))
             .next_u64();
-        let deduplicates = self.plant != Some(Plant::ApplyRetries);
+        let plants = Plant::machine(self.plant);
         let node = &mut self.nodes[host.0];
         node.generation = node.generation.next();
         let config = Config::new(node.id, node.generation, seed);
         let recovered = node.disk.image().recover();
         node.register = match &recovered.snapshot {
-            Some(snapshot) => Register::read(snapshot.index, &snapshot.chunks, deduplicates),
-            None => Register::new(deduplicates),
+            Some(snapshot) => Register::read(snapshot.index, &snapshot.chunks, plants),
+            None => Register::new(plants),
         };
         node.snapshot_at = node.register.index();
         match Quorum::new(config, now, recovered) {
@@ -132,7 +133,14 @@ impl Replicas {
     pub(super) fn disk_done(&mut self, host: Host, through: u64) {
         for write in self.nodes[host.0].disk.complete(through) {
             match write {
-                LogWrite::Batch { ticket, .. } => self.give(host, Input::Persisted { ticket }),
+                LogWrite::Batch { ticket, batch } => {
+                    self.give(host, Input::Persisted { ticket });
+                    let now = self.queue.now();
+                    if let Some(at) = self.aimed.written(host, &batch, now) {
+                        let life = self.hosts.get(host).life;
+                        self.queue.push(at, Event::Strike { host, life });
+                    }
+                }
                 LogWrite::Save(snapshot) => {
                     self.give(
                         host,
@@ -154,7 +162,7 @@ impl Replicas {
                 for request in requests(&data) {
                     node.waiting.insert(request, (client, attempt));
                 }
-                let early = self.plant == Some(Plant::AcknowledgeEarly);
+                let early = self.plant == Some(Plant::Machine(Defect::AcknowledgeEarly));
                 let value = node.register.value(client) + 1;
                 self.step(host, Input::Propose { data });
                 if early
@@ -167,8 +175,9 @@ impl Replicas {
                 }
             }
             Question::Read(key) => {
-                let local = self.plant == Some(Plant::ReadLocally);
-                if local && node.machine.as_ref().is_some_and(Quorum::is_leader) {
+                let leads = node.machine.as_ref().is_some_and(Quorum::is_leader);
+                let local = self.plant == Some(Plant::ReadLocally) && leads;
+                if local || self.plant == Some(Plant::ReadAnywhere) {
                     let value = node.register.value(key);
                     self.reply(host, client, attempt, Reply::Value(value));
                     return;
@@ -255,7 +264,17 @@ impl Replicas {
 
     fn put_out(&mut self, host: Host, output: Output) {
         match output {
-            Output::Send { to, message } => self.send(host, to, message.to_bytes()),
+            Output::Send { to, message } => {
+                let replica = self.nodes[host.0].id;
+                if let Some((term, vote)) = message.term_and_vote(replica) {
+                    self.tell(&Fact::Says {
+                        replica,
+                        term,
+                        vote,
+                    });
+                }
+                self.send(host, to, message.to_bytes());
+            }
             Output::Persist { ticket, batch } => {
                 self.write(host, LogWrite::Batch { ticket, batch })
             }
@@ -267,8 +286,8 @@ impl Replicas {
                 kind,
             } => self.apply(host, index, kind),
             Output::Restore { index, chunks, .. } => {
-                let deduplicates = self.plant != Some(Plant::ApplyRetries);
-                self.nodes[host.0].register = Register::read(index, &chunks, deduplicates);
+                let plants = Plant::machine(self.plant);
+                self.nodes[host.0].register = Register::read(index, &chunks, plants);
                 self.nodes[host.0].snapshot_at = index;
                 self.applied(host);
             }
@@ -314,7 +333,11 @@ impl Replicas {
     }
 
     fn apply(&mut self, host: Host, index: Index, kind: Applied) {
-        let register = &mut self.nodes[host.0].register;
+        let plant = self.plant;
+        let Node {
+            register, earlier, ..
+        } = &mut self.nodes[host.0];
+        *earlier = (plant == Some(Plant::SnapshotIndexWrong)).then(|| register.write());
         assert_eq!(
             index.0,
             register.index().0 + 1,
@@ -355,9 +378,10 @@ impl Replicas {
     fn take_snapshot(&mut self, host: Host) {
         let node = &mut self.nodes[host.0];
         node.snapshot_at = node.register.index();
+        let chunks = node.earlier.take();
         let input = Input::SnapshotTaken {
             index: node.register.index(),
-            chunks: node.register.write(),
+            chunks: chunks.unwrap_or_else(|| node.register.write()),
         };
         self.give(host, input);
     }

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use shoal_api::{Index, RequestId};
+use shoal_api::{Index, Plants, RequestId};
 use shoal_ledger::{
     Admission, Entry, Module, ModuleNumber, Outcomes, Row, SectionId, Snapshot, StateHash, Table,
     TableNumber, Writer,
 };
+
+use crate::plant::Defect;
 
 const NUMBER: ModuleNumber = ModuleNumber(900);
 const COUNTERS: SectionId = SectionId {
@@ -28,17 +30,17 @@ pub struct Register {
     index: Index,
     counters: Table<u64, Counter>,
     outcomes: Outcomes,
-    deduplicates: bool,
+    plants: Plants,
 }
 
 impl Register {
-    /// An empty one. Without `deduplicates` it has a planted bug.
-    pub fn new(deduplicates: bool) -> Register {
+    /// An empty one.
+    pub fn new(plants: Plants) -> Register {
         Register {
             index: Index(0),
             counters: Table::new(COUNTERS),
             outcomes: Outcomes::new(),
-            deduplicates,
+            plants,
         }
     }
 
@@ -72,7 +74,7 @@ impl Register {
             let key: u64 = postcard::from_bytes(&command.body).expect("a body is a key");
             match self.outcomes.admit(&command.header) {
                 Admission::Apply => {}
-                Admission::Repeat(outcome) if self.deduplicates => {
+                Admission::Repeat(outcome) if !self.plants.has(Defect::ApplyRetries) => {
                     values.push((request, postcard::from_bytes(&outcome).expect("a value")));
                     continue;
                 }
@@ -99,6 +101,14 @@ impl Register {
 
     /// A snapshot of all of it.
     pub fn write(&self) -> Arc<[Bytes]> {
+        if self.plants.has(Defect::ForgetOutcomes) && !self.outcomes.is_empty() {
+            let outcomes = Outcomes::new();
+            return Register {
+                outcomes,
+                ..self.clone()
+            }
+            .write();
+        }
         let mut writer = Writer::new();
         self.counters.write(VERSION, &mut writer);
         self.outcomes.write(&mut writer);
@@ -106,9 +116,9 @@ impl Register {
     }
 
     /// The state of a snapshot taken at an index.
-    pub fn read(index: Index, chunks: &[Bytes], deduplicates: bool) -> Register {
+    pub fn read(index: Index, chunks: &[Bytes], plants: Plants) -> Register {
         if chunks.is_empty() {
-            let mut empty = Register::new(deduplicates);
+            let mut empty = Register::new(plants);
             empty.pass(index);
             return empty;
         }
@@ -117,7 +127,7 @@ impl Register {
             index,
             counters: Table::read(COUNTERS, VERSION, &mut snapshot).expect("counters are there"),
             outcomes: Outcomes::read(&mut snapshot).expect("outcomes are there"),
-            deduplicates,
+            plants,
         };
         snapshot
             .finish(register.hash())

@@ -1,6 +1,6 @@
 //! What the agent machine is given at its start, and why it may refuse to.
 
-use shoal_api::{AgentInfo, Generation, Resources};
+use shoal_api::{AgentInfo, Generation, Plants, Resources};
 use thiserror::Error;
 
 use crate::port::BootId;
@@ -18,6 +18,8 @@ pub struct Config {
     /// For everything that is left to chance: update ids, containers, waits. Must differ between two
     /// lives of one agent.
     pub seed: u64,
+    /// Deliberate defects, for the simulator's teeth; none in a real node.
+    pub plants: Plants,
 }
 
 /// What the agent's disk held at its start.

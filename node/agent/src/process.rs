@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_api::task::{Assignment, Exit};
-use shoal_api::{Fence, Instant, Reason, Source, TaskKey, TaskState, Timestamp};
+use shoal_api::{Fence, Instant, Plant, Reason, Source, TaskKey, TaskState, Timestamp};
 
 use crate::book::Standing;
 use crate::limits;
@@ -109,6 +109,10 @@ impl Agent {
                 let ticket = self.mint(&key, minted);
                 let runtime = self.runtime.get_mut(&key).expect("each task has a runtime");
                 runtime.launched = ticket;
+                if self.config.plants.has(Plant::SpawnBeforeCheckpoint) {
+                    runtime.launched = Ticket(0);
+                    self.advance_process(&key);
+                }
             }
         }
     }

@@ -10,7 +10,7 @@ use shoal_api::call::Subscribe;
 use shoal_api::session::Hello;
 use shoal_api::{
     AgentInfo, Dice, Fence, FrameworkInfo, Generation, HostPort, Incarnation, Index, Instant, Name,
-    NodeId, Origin, RequestId, Resources, Role, StreamId, Timestamp,
+    NodeId, Origin, Plants, RequestId, Resources, Role, StreamId, Timestamp,
 };
 use shoal_ledger::Header;
 use shoal_offers::allocator::Allocator;
@@ -81,6 +81,7 @@ fn ledger(flags: &AllocatorFlags) -> Result<Offers, Failure> {
             header: &header,
             incarnation: Incarnation(1),
             origin: Origin(7),
+            plants: Plants::NONE,
         };
         let mut effects = Vec::new();
         offers

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use shoal_api::Plants;
 use shoal_disk::DataDirectory;
-use shoal_master::{Bugs, Config, Master, Tuning};
+use shoal_master::{Config, Master, Tuning};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -77,7 +78,7 @@ pub fn start(parts: MasterParts<'_>) -> Result<Running, Failure> {
             replace_dead: config.replace_dead,
             ..Tuning::default()
         },
-        bugs: Bugs::default(),
+        plants: Plants::NONE,
     };
     let master = Master::new(config, clock::now(), recovered).map_err(|error| {
         Failure::new(

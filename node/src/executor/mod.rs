@@ -147,6 +147,7 @@ impl Executor {
             info: config.info,
             generation: config.generation,
             boot: shoal_agent::BootId(boot.0),
+            plants: shoal_api::Plants::NONE,
             seed: config.seed,
         };
         let agent = Agent::new(clock::now(), machine, &Recovered { records })?;

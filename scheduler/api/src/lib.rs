@@ -32,6 +32,7 @@ pub mod limits;
 pub mod member;
 pub mod notice;
 pub mod offer;
+pub mod plant;
 pub mod resource;
 pub mod run;
 pub mod session;
@@ -47,6 +48,7 @@ pub use id::{
     Name, NodeId, OfferId, Origin, Principal, RaftId, RequestId, Role, StreamId, TaskId, TaskKey,
     Term, UpdateId,
 };
+pub use plant::{Plant, Plants};
 pub use resource::{Amount, Range, Resource, Resources, Value};
 pub use run::{RunId, RunRefusal, RunSpec, Slot, SlotState};
 pub use task::{Command, Exit, Reason, Source, StatusUpdate, TaskSpec, TaskState};

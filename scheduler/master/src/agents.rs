@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_api::session::{AgentMessage, FileError, FileRead, Hello, MasterMessage, SessionRefusal};
-use shoal_api::{AgentId, Epoch, Fence, RaftId, TaskKey};
+use shoal_api::{AgentId, Epoch, Fence, Plant, RaftId, TaskKey};
 use shoal_offers::{Desired, OffersCommand, Presence, Refusal};
 
 use crate::input::{Conn, Output};
@@ -209,7 +209,7 @@ impl Master {
             row.presence,
             Presence::Connected { master, .. } if master == self.config.node
         );
-        (ours || self.config.bugs.ignore_sessions).then_some(row.epoch)
+        (ours || self.config.plants.has(Plant::IgnoreSessions)).then_some(row.epoch)
     }
 
     fn want(&mut self, agent: AgentId, epoch: Epoch, desired: Desired) {
@@ -264,7 +264,8 @@ impl Master {
         else {
             return;
         };
-        if self.commanded(agent) != Some(epoch) && !self.config.bugs.ignore_sessions {
+        let over = self.commanded(agent) != Some(epoch);
+        if over && !self.config.plants.has(Plant::IgnoreSessions) {
             self.sessions.remove(conn);
             self.outputs.push_back(Output::CloseSession(conn));
         }

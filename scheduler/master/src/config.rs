@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shoal_api::{ClusterId, Generation, HostPort, Name, NodeId, RaftId};
+use shoal_api::{ClusterId, Generation, HostPort, Name, NodeId, Plants, RaftId};
 
 /// Who this master is and how it behaves.
 #[derive(Clone, Debug)]
@@ -28,8 +28,8 @@ pub struct Config {
     pub seed: u64,
     /// Times and sizes.
     pub tuning: Tuning,
-    /// Deliberate defects, for the simulator's teeth; all off in a real node.
-    pub bugs: Bugs,
+    /// Deliberate defects, for the simulator's teeth; none in a real node.
+    pub plants: Plants,
 }
 
 /// Times and sizes that an operator may want to change.
@@ -73,19 +73,6 @@ impl Default for Tuning {
             replace_dead: Duration::from_secs(600),
         }
     }
-}
-
-/// Deliberate defects. A simulator that does not find them has no teeth.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bugs {
-    /// Answer a caller when its command is queued, not when it is committed.
-    pub acknowledge_early: bool,
-    /// Command agents whatever session the ledger names.
-    pub ignore_sessions: bool,
-    /// Mint a new request id for each retry.
-    pub forget_request_ids: bool,
-    /// Apply a request as often as it is in the log.
-    pub apply_repeats: bool,
 }
 
 /// A master as the ledger knows it.

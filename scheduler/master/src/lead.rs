@@ -158,7 +158,8 @@ impl Master {
             lead.base = self.state.charter.time();
             lead.since = self.now;
             lead.leases = Leases::over(&self.state, self.now);
-            lead.allocator = Some(Allocator::new(lead.dice.clone(), &self.state.offers));
+            let allocator = Allocator::new(lead.dice.clone(), &self.state.offers);
+            lead.allocator = Some(allocator.with_plants(self.config.plants));
         }
         true
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shoal_api::member::MemberStatus;
-use shoal_api::{AgentId, Instant, NodeId};
+use shoal_api::{AgentId, Instant, NodeId, Plant};
 use shoal_offers::{DisconnectCause, OffersCommand, Presence};
 
 use crate::master::Master;
@@ -101,6 +101,9 @@ impl Master {
             .paused_since
             .is_some_and(|since| self.now.since(since) < PAUSE_MOST)
         {
+            return;
+        }
+        if self.config.plants.has(Plant::LeasesForever) {
             return;
         }
         let tuning = &self.config.tuning;

@@ -34,7 +34,7 @@ pub mod state;
 mod streams;
 
 pub use charter::{Charter, CharterCommand, Identity};
-pub use config::{Bugs, Config, MasterInfo, Tuning};
+pub use config::{Config, MasterInfo, Tuning};
 pub use event::{EntryEvents, Event, KilledBy, Position, Reported, What};
 pub use input::{Answer, Ask, Conn, Input, Leadership, Output, Refused, Request, View};
 pub use master::{Master, Stats};

@@ -5,7 +5,9 @@
 //! is the shell's.
 
 use bytes::Bytes;
-use shoal_api::{Generation, Incarnation, Index, Instant, NodeId, RaftId, RequestId, Timestamp};
+use shoal_api::{
+    Generation, Incarnation, Index, Instant, NodeId, Plants, RaftId, RequestId, Timestamp,
+};
 use shoal_ledger::entry::HEADER_VERSION;
 use shoal_ledger::{Command, DecodeError, Entry, Header, SnapshotError};
 use shoal_quorum::{EntryKind, Recovered, StartError, Survey};
@@ -114,12 +116,12 @@ pub struct Replayed {
 /// [`ReplayError`] says what cannot be read; a damaged or newer disk is never read in part.
 pub fn replay(recovered: &Recovered, id: RaftId) -> Result<Replayed, ReplayError> {
     let survey = recovered.survey(id)?;
-    let mut state = State::new(false);
+    let mut state = State::new(Plants::NONE);
     let mut from = Index(0);
     if let Some(snapshot) = &recovered.snapshot {
         from = snapshot.index;
         if !snapshot.chunks.is_empty() {
-            let read = State::read(&snapshot.chunks, false);
+            let read = State::read(&snapshot.chunks, Plants::NONE);
             state = read.map_err(|error| ReplayError::Snapshot { index: from, error })?;
         }
     }

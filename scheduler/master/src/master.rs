@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use shoal_api::{Dice, Index, Instant, Timestamp};
+use shoal_api::{Dice, Index, Instant, Plant, Timestamp};
 use shoal_quorum::{Quorum, RaftRole, Recovered, StartError};
 
 use crate::charter::CharterCommand;
@@ -123,10 +123,10 @@ impl Master {
             leading: false,
             membership: quorum.status().membership.clone(),
         };
-        let bugs = config.bugs;
+        let plants = config.plants;
         let mut master = Master {
-            proposals: Proposals::new(config.node, config.generation, bugs.forget_request_ids),
-            state: State::new(bugs.apply_repeats),
+            proposals: Proposals::new(config.node, config.generation, plants),
+            state: State::new(plants),
             quorum,
             now,
             wall: Timestamp::default(),
@@ -288,7 +288,9 @@ impl Master {
             self.refuse(waiter, Refused::Busy);
             return;
         }
-        if let (true, Waiter::Ask(ask)) = (self.config.bugs.acknowledge_early, &waiter) {
+        if let Waiter::Ask(ask) = &waiter
+            && self.config.plants.has(Plant::AcknowledgeEarly)
+        {
             self.answer(*ask, Answer::Done);
         }
         self.proposals

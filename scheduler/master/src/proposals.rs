@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use shoal_api::{Generation, Instant, NodeId, Principal, RequestId};
+use shoal_api::{Generation, Instant, NodeId, Plant, Plants, Principal, RequestId};
 use shoal_ledger::ModuleNumber;
 
 use crate::input::{Ask, Conn};
@@ -68,19 +68,19 @@ pub struct Proposals {
     counter: u64,
     outstanding: BTreeMap<u64, Outstanding>,
     unsent: Vec<u64>,
-    mint_again: bool,
+    plants: Plants,
 }
 
 impl Proposals {
-    /// None yet, in this life of the node. `mint_again` is a planted bug.
-    pub fn new(node: NodeId, generation: Generation, mint_again: bool) -> Proposals {
+    /// None yet, in this life of the node.
+    pub fn new(node: NodeId, generation: Generation, plants: Plants) -> Proposals {
         Proposals {
             node,
             generation,
             counter: 0,
             outstanding: BTreeMap::new(),
             unsent: Vec::new(),
-            mint_again,
+            plants,
         }
     }
 
@@ -174,7 +174,7 @@ impl Proposals {
                 taken.push(outstanding.forwarded.clone());
             }
         }
-        if self.mint_again {
+        if self.plants.has(Plant::ForgetRequestIds) {
             for forwarded in &mut taken {
                 self.counter += 1;
                 forwarded.request.counter = self.counter;

@@ -1,7 +1,7 @@
 //! Between quorum and ledger: entries come in, effects go to whoever holds the session or the stream.
 
 use bytes::Bytes;
-use shoal_api::{Index, RaftId, Term};
+use shoal_api::{Index, Plant, RaftId, Term};
 use shoal_ledger::Entry;
 use shoal_offers::Effect;
 use shoal_quorum::{Applied, Output as Raft, RaftRole, Status};
@@ -164,7 +164,7 @@ impl Master {
     ) {
         match outstanding.waiter {
             Waiter::Ask(ask) => {
-                if !self.config.bugs.acknowledge_early {
+                if !self.config.plants.has(Plant::AcknowledgeEarly) {
                     self.answer(ask, answer_of(outcome));
                 }
             }
@@ -223,7 +223,7 @@ impl Master {
 
     /// The ledger is replaced: what waited for entries that were skipped is looked up in it.
     fn restore(&mut self, index: Index, chunks: &[Bytes]) {
-        match State::read(chunks, self.config.bugs.apply_repeats) {
+        match State::read(chunks, self.config.plants) {
             Ok(state) => self.state = state,
             Err(error) => {
                 self.halt(format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shoal_api::call::{Call, Filters, FrameworkCall, ReconcileTask};
 use shoal_api::session::FileRead;
-use shoal_api::{AgentId, FrameworkId, OfferId, RaftId, StreamId, TaskId, TaskKey};
+use shoal_api::{AgentId, FrameworkId, OfferId, Plant, RaftId, StreamId, TaskId, TaskKey};
 use shoal_builtin::RunsCommand;
 use shoal_offers::{OffersCommand, Refusal, RemovalCause};
 use shoal_quorum::{MembershipChange, RaftRole};
@@ -146,6 +146,10 @@ impl Master {
                 task,
                 update,
             },
+            Call::Reconcile(tasks) if self.config.plants.has(Plant::ReconcileStale) => {
+                self.reconcile_certain(ask, framework, stream, tasks);
+                return;
+            }
             Call::Reconcile(tasks) => {
                 self.when_certain(Then::Reconcile(ask, framework, stream, tasks));
                 return;

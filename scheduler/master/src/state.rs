@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use shoal_api::call::{Filters, Subscribe};
 use shoal_api::notice::Notice;
 use shoal_api::{
-    AgentId, Epoch, FrameworkId, FrameworkInfo, Incarnation, Index, NodeId, Origin, RequestId,
-    Role, RunId, RunRefusal, Slot, StreamId, TaskState,
+    AgentId, Epoch, FrameworkId, FrameworkInfo, Incarnation, Index, NodeId, Origin, Plant, Plants,
+    RequestId, Role, RunId, RunRefusal, Slot, StreamId, TaskState,
 };
 use shoal_builtin::{Runs, RunsCommand};
 use shoal_ledger::hash::append_postcard;
@@ -150,14 +150,14 @@ pub struct State {
     /// One-off runs.
     pub runs: Runs,
     outcomes: Outcomes,
-    apply_repeats: bool,
+    plants: Plants,
 }
 
 impl State {
-    /// An empty state. `apply_repeats` is a planted bug.
-    pub fn new(apply_repeats: bool) -> State {
+    /// An empty state.
+    pub fn new(plants: Plants) -> State {
         State {
-            apply_repeats,
+            plants,
             ..State::default()
         }
     }
@@ -234,6 +234,14 @@ impl State {
     }
 
     fn write_with(&self, mut writer: Writer) -> Arc<[Bytes]> {
+        if self.plants.has(Plant::ForgetOutcomes) && !self.outcomes.is_empty() {
+            let outcomes = Outcomes::new();
+            let bare = State {
+                outcomes,
+                ..self.clone()
+            };
+            return bare.write_with(writer);
+        }
         self.outcomes.write(&mut writer);
         self.offers.write(&mut writer);
         self.runs.write(&mut writer);
@@ -245,14 +253,14 @@ impl State {
     ///
     /// # Errors
     /// [`SnapshotError`] names the damaged section.
-    pub fn read(chunks: &[Bytes], apply_repeats: bool) -> Result<State, SnapshotError> {
+    pub fn read(chunks: &[Bytes], plants: Plants) -> Result<State, SnapshotError> {
         let mut snapshot = Snapshot::open(chunks)?;
         let state = State {
             outcomes: Outcomes::read(&mut snapshot)?,
             offers: Offers::read(&mut snapshot)?,
             runs: Runs::read(&mut snapshot)?,
             charter: Charter::read(&mut snapshot)?,
-            apply_repeats,
+            plants,
         };
         snapshot.finish(state.hash())?;
         Ok(state)
@@ -301,7 +309,7 @@ impl State {
         };
         match self.outcomes.admit(header) {
             Admission::Apply => {}
-            Admission::Repeat(bytes) if !self.apply_repeats => {
+            Admission::Repeat(bytes) if !self.plants.has(Plant::ApplyRetries) => {
                 applied.outcome = postcard::from_bytes(&bytes).ok();
                 return applied;
             }
@@ -380,6 +388,7 @@ impl Join<'_> {
             header: self.header,
             incarnation: self.state.incarnation(),
             origin: self.state.origin(),
+            plants: self.state.plants,
         };
         let AppliedCommand {
             effects, events, ..

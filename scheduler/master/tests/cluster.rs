@@ -13,7 +13,7 @@ use shoal_api::notice::Notice;
 use shoal_api::session::{AgentMessage, Hello, MasterMessage};
 use shoal_api::*;
 use shoal_master::{
-    Answer, Ask, Bugs, Config, Conn, EntryEvents, Input, Master, Output, Request, Tuning, What,
+    Answer, Ask, Config, Conn, EntryEvents, Input, Master, Output, Request, Tuning, What,
 };
 
 struct Cluster {
@@ -41,7 +41,7 @@ fn config(id: u64) -> Config {
         pid: 1,
         seed: id,
         tuning: Tuning::default(),
-        bugs: Bugs::default(),
+        plants: Plants::NONE,
     }
 }
 

@@ -16,8 +16,8 @@ use shoal_api::session::Hello;
 use shoal_api::task::Command as Program;
 use shoal_api::{
     AgentId, AgentInfo, Capability, Epoch, Fence, FrameworkId, FrameworkInfo, Generation, HostPort,
-    Incarnation, Index, Instant, Name, NodeId, OfferId, Origin, RequestId, Resources, Role, Source,
-    StatusUpdate, StreamId, TaskId, TaskKey, TaskSpec, TaskState, Timestamp, UpdateId,
+    Incarnation, Index, Instant, Name, NodeId, OfferId, Origin, Plants, RequestId, Resources, Role,
+    Source, StatusUpdate, StreamId, TaskId, TaskKey, TaskSpec, TaskState, Timestamp, UpdateId,
 };
 use shoal_ledger::{Command, Entry, Header, Module, Outcomes};
 use shoal_offers::allocator::NewOffer;
@@ -81,6 +81,7 @@ impl Bench {
                 header: &command.header,
                 incarnation: Incarnation(1),
                 origin: Origin(7),
+                plants: Plants::NONE,
             };
             let typed = OffersCommand::decode(&command.body).expect("a command");
             self.effects.clear();

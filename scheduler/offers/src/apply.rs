@@ -3,7 +3,7 @@
 //! The rules are in the files of the commands: sessions, subscriptions, offering, accepting,
 //! reports, kills and removals.
 
-use shoal_api::{FrameworkId, Incarnation, Index, Instant, Origin, StreamId, Timestamp};
+use shoal_api::{FrameworkId, Incarnation, Index, Instant, Origin, Plants, StreamId, Timestamp};
 use shoal_ledger::Header;
 
 use crate::command::OffersCommand;
@@ -24,6 +24,8 @@ pub struct Context<'a> {
     pub incarnation: Incarnation,
     /// What ids are assigned under; one per incarnation.
     pub origin: Origin,
+    /// Deliberate defects, for the simulator.
+    pub plants: Plants,
 }
 
 impl Context<'_> {
@@ -111,7 +113,7 @@ impl Offers {
                 stream,
                 offers,
                 filters,
-            } => self.decline(&framework, stream, &offers, filters, effects),
+            } => self.decline(context, &framework, stream, &offers, filters, effects),
             OffersCommand::Suppressed {
                 framework,
                 stream,

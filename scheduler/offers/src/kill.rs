@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shoal_api::call::{AgentName, ReconcileTask};
 use shoal_api::notice::Notice;
-use shoal_api::{FrameworkId, TaskId, TaskKey};
+use shoal_api::{FrameworkId, Plant, TaskId, TaskKey, TaskState};
 
 use crate::apply::Context;
 use crate::effect::Effect;
@@ -43,6 +43,10 @@ impl Offers {
             return Ok(Outcome::Dropped(Dropped::WrongAgent));
         }
         if !found.row.holds() {
+            let key = found.key.clone();
+            if context.plants.has(Plant::KillOverwritesEnd) {
+                self.change_task(&key, |row| row.reported = TaskState::Killed);
+            }
             return Ok(Outcome::Dropped(Dropped::AlreadyEnded));
         }
         let key = found.key.clone();

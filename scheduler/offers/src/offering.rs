@@ -6,7 +6,7 @@ use std::sync::Arc;
 use shoal_api::call::Filters;
 use shoal_api::notice::Notice;
 use shoal_api::offer::Offer;
-use shoal_api::{AgentId, AgentInfo, FrameworkId, OfferId, Resources, Role, StreamId};
+use shoal_api::{AgentId, AgentInfo, FrameworkId, OfferId, Plant, Resources, Role, StreamId};
 
 use crate::allocator::NewOffer;
 use crate::apply::Context;
@@ -50,6 +50,9 @@ impl Offers {
                 resources: new.resources,
             };
             made += 1;
+            if context.plants.has(Plant::OfferWithoutReserving) {
+                self.release(offer.agent, &offer.resources);
+            }
             self.add_offer(OfferRow {
                 offer: offer.clone(),
                 made: context.now(),
@@ -87,6 +90,7 @@ impl Offers {
     /// A framework gives offers back.
     pub(crate) fn decline(
         &mut self,
+        context: &Context<'_>,
         framework: &FrameworkId,
         stream: StreamId,
         offers: &[OfferId],
@@ -100,6 +104,9 @@ impl Offers {
                 continue;
             }
             let offer = self.take_offer(*id).expect("the offer was found").offer;
+            if context.plants.has(Plant::DeclineTwice) {
+                self.release(offer.agent, &offer.resources);
+            }
             self.give_back(
                 framework,
                 offer.agent,

@@ -1,7 +1,7 @@
 //! The end of a framework: its tasks are killed and hold their resources until their agents
 //! confirm; its id is refused.
 
-use shoal_api::{FrameworkId, TaskKey};
+use shoal_api::{FrameworkId, Plant, TaskKey};
 
 use crate::apply::Context;
 use crate::command::RemovalCause;
@@ -40,7 +40,9 @@ impl Offers {
         }
         self.withdraw_offers_of(framework, effects);
         let row = self.remove_framework(framework).expect("it was found");
-        self.abandon_tasks(context, framework, effects);
+        if !context.plants.has(Plant::TasksOutliveFramework) {
+            self.abandon_tasks(context, framework, effects);
+        }
         if let Some((stream, holder)) = row.stream() {
             effects.push(Effect::StreamEnded {
                 framework: framework.clone(),

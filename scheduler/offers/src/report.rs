@@ -5,7 +5,7 @@ use std::sync::Arc;
 use shoal_api::call::AgentName;
 use shoal_api::notice::Notice;
 use shoal_api::{
-    AgentId, Capability, Epoch, FrameworkId, Reason, Source, StatusUpdate, TaskId, TaskKey,
+    AgentId, Capability, Epoch, FrameworkId, Plant, Reason, Source, StatusUpdate, TaskId, TaskKey,
     TaskState, UpdateId,
 };
 use shoal_ledger::StateHash;
@@ -113,6 +113,7 @@ impl Offers {
             state,
         });
         if state.is_terminal() {
+            self.misaccount(context, key);
             effects.push(Effect::AgentChanged { agent });
             effects.push(Effect::FrameworkChanged {
                 framework: key.framework.clone(),
@@ -123,6 +124,22 @@ impl Offers {
         }
         if abandoned && state.is_terminal() {
             self.finish(context, key, effects);
+        }
+    }
+
+    /// Planted bugs: what an ended task held is given back once more, or taken again.
+    fn misaccount(&mut self, context: &Context<'_>, key: &TaskKey) {
+        let plants = context.plants;
+        if !plants.has(Plant::FreeTwice) && !plants.has(Plant::NeverFree) {
+            return;
+        }
+        let row = self.tasks.get(key).expect("the caller found the task");
+        let (agent, held) = (row.assignment.agent, row.assignment.spec.resources.clone());
+        if plants.has(Plant::FreeTwice) {
+            self.release(agent, &held);
+        } else {
+            let taken = self.reserve(agent, &held);
+            assert!(taken, "what was just given back is free");
         }
     }
 
@@ -179,6 +196,9 @@ impl Offers {
         let (mut ended, mut waits) = (false, false);
         self.change_task(&key, |row| {
             let head = row.pending.remove(0);
+            if context.plants.has(Plant::AcknowledgeAll) {
+                row.pending.clear();
+            }
             ended = head.state.is_terminal();
             waits = !row.pending.is_empty();
         });

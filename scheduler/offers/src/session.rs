@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shoal_api::notice::Notice;
 use shoal_api::session::Hello;
-use shoal_api::{AgentId, Epoch, NodeId, Resources, TaskKey, TaskState};
+use shoal_api::{AgentId, Epoch, NodeId, Plant, Resources, TaskKey, TaskState};
 use shoal_ledger::Sealed;
 
 use crate::apply::Context;
@@ -105,7 +105,9 @@ impl Offers {
                 current: row.epoch,
             });
         }
-        self.rescind_offers_on(agent, effects);
+        if !context.plants.has(Plant::OffersOutliveSession) {
+            self.rescind_offers_on(agent, effects);
+        }
         self.agents.update(&agent, |row| {
             row.presence = Presence::Disconnected {
                 since: context.now(),

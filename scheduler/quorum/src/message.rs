@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use prost::Message as _;
+use shoal_api::{RaftId, Term};
 use thiserror::Error;
 
 use crate::limits;
@@ -168,6 +169,31 @@ impl Message {
     /// How many bytes [`Message::to_bytes`] makes.
     pub fn size(&self) -> usize {
         self.encoded_len()
+    }
+
+    /// What it shows of its sender's term and vote, for those who watch over a quorum; nothing if it
+    /// shows neither.
+    pub fn term_and_vote(&self, from: RaftId) -> Option<(Term, Option<RaftId>)> {
+        let Some(Body::Raft(frame)) = &self.body else {
+            return None;
+        };
+        let vote = match frame.kind() {
+            // Questions ahead of an election name the next term, those of readers none.
+            FrameKind::RequestPreVote
+            | FrameKind::RequestPreVoteResponse
+            | FrameKind::ReadIndex
+            | FrameKind::ReadIndexResponse
+            | FrameKind::Unknown => return None,
+            FrameKind::RequestVote => Some(from),
+            FrameKind::RequestVoteResponse if !frame.reject => Some(RaftId(self.to)),
+            FrameKind::RequestVoteResponse
+            | FrameKind::Append
+            | FrameKind::AppendResponse
+            | FrameKind::Heartbeat
+            | FrameKind::HeartbeatResponse
+            | FrameKind::TimeoutNow => None,
+        };
+        Some((Term(frame.term), vote))
     }
 
     /// Reads a message; the entries in it share the given bytes.

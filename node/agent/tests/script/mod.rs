@@ -125,6 +125,7 @@ impl Script {
             },
             generation: Generation(self.life),
             boot: BootId(boot),
+            plants: shoal_api::Plants::NONE,
             seed: self.life,
         };
         let records = self.disk.clone();

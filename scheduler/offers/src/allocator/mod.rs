@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use shoal_api::{AgentId, Capability, Dice, FrameworkId, Instant, Resources, Role};
+use shoal_api::{AgentId, Capability, Dice, FrameworkId, Instant, Plant, Plants, Resources, Role};
 
 use agents::Agents;
 use bitset::Bitset;
@@ -58,6 +58,7 @@ pub struct Allocator {
     dirty_frameworks: BTreeSet<FrameworkId>,
     uncounted_kinds: usize,
     eligible: Bitset,
+    plants: Plants,
 }
 
 impl Allocator {
@@ -76,9 +77,16 @@ impl Allocator {
             dirty_frameworks: view.framework_ids().into_iter().collect(),
             uncounted_kinds: 0,
             eligible: Bitset::default(),
+            plants: Plants::NONE,
         };
         allocator.refresh(view);
         allocator
+    }
+
+    /// The same with a deliberate defect, for the simulator.
+    #[must_use]
+    pub fn with_plants(self, plants: Plants) -> Allocator {
+        Allocator { plants, ..self }
     }
 
     /// The ledger changed an agent: what is free there, its session, its resources. It is visited by
@@ -314,7 +322,7 @@ impl Allocator {
             } else {
                 self.gpu_clients.remove(slot);
             }
-            if !subscribed {
+            if !subscribed && !self.plants.has(Plant::FiltersOutliveFramework) {
                 self.filters.forget_client(slot);
             }
             if self.ranking.set_active(slot, wants) {

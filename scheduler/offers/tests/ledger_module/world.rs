@@ -13,7 +13,7 @@ use shoal_api::session::{Hello, TaskReport};
 use shoal_api::task::{Assignment, Command, Exit};
 use shoal_api::{
     AgentId, AgentInfo, Capability, Epoch, Fence, FrameworkId, FrameworkInfo, Generation, HostPort,
-    Incarnation, Index, Instant, Name, NodeId, Origin, RequestId, Resources, Role, Source,
+    Incarnation, Index, Instant, Name, NodeId, Origin, Plants, RequestId, Resources, Role, Source,
     StatusUpdate, StreamId, TaskId, TaskKey, TaskSpec, TaskState, Timestamp, UpdateId,
 };
 use shoal_ledger::{Header, Module};
@@ -75,6 +75,7 @@ impl Position {
             header: &self.header,
             incarnation: Incarnation(self.incarnation),
             origin: Origin(ORIGIN.0 + u128::from(self.incarnation)),
+            plants: Plants::NONE,
         }
     }
 }
