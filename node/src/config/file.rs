@@ -252,4 +252,25 @@ mod tests {
         let deep = format!("join = {}", "[".repeat(100_000));
         assert!(problems(&deep)[0].error.contains("no TOML"));
     }
+
+    #[test]
+    fn no_damage_is_more_than_refused() {
+        let text = "name = \"ä\"\njoin = [\"b:1\", \"c:2\"]\ninsecure = true\nbootstrap_expect = 3\n\
+                    [x]\ny = { z = 1979-05-27T07:32:00Z, \"w\" = 0x1F }\n";
+        let whole = text.as_bytes();
+        let mut refused = 0;
+        for at in 0..whole.len() {
+            for byte in [0, b'"', b'[', b'}', b'=', b'\n', b'.', 0xff] {
+                let changed = [&whole[..at], &[byte], &whole[at + 1..]].concat();
+                let cut = [&whole[..at], &[byte]].concat();
+                for bytes in [changed, cut] {
+                    let text = String::from_utf8_lossy(&bytes);
+                    let (entries, problems) = parse(Path::new("f"), &text);
+                    assert!(entries.len() <= KEYS.len(), "{text}");
+                    refused += usize::from(!problems.is_empty());
+                }
+            }
+        }
+        assert!(refused > whole.len(), "{refused} of many are refused");
+    }
 }

@@ -55,8 +55,10 @@ impl Reloader {
     /// Reads again at every signal; ends with the gossip.
     pub async fn serve(mut self, mut hang_up: Signal, gossip: Gossip) {
         while hang_up.recv().await.is_some() {
-            // The file may be on a slow disk, but it is small and this task has nothing else to do.
-            match load(&self.flags) {
+            // The file may be on a slow disk, or worse a pipe: nobody else waits for it.
+            let flags = self.flags.clone();
+            let loading = tokio::task::spawn_blocking(move || load(&flags));
+            match loading.await.expect("reading a file does not panic") {
                 Ok(loaded) => {
                     let change = self.take(loaded.settings);
                     let joined = change.join.len();
