@@ -119,7 +119,7 @@ pub fn finished(
         return reply::pieces(StatusCode::OK, "application/json", pieces, held);
     };
     pieces.insert(0, Bytes::from(format!("{callback}(")));
-    pieces.push(Bytes::from_static(b");"));
+    pieces.push(Bytes::from_static(b")"));
     let mut reply = reply::pieces(StatusCode::OK, "text/javascript", pieces, held);
     let sniff = HeaderValue::from_static("nosniff");
     reply
