@@ -160,6 +160,8 @@ impl Call<'_> {
 }
 
 fn bad(error: String, hint: &str) -> Box<Reply> {
+    // What the client sent is in there, however long.
+    let error: String = error.chars().take(200).collect();
     Box::new(reply::problem(StatusCode::BAD_REQUEST, error, "", hint))
 }
 
