@@ -49,6 +49,8 @@ fn no_leader() -> Alert {
         &[
             "Start dead masters again, with their old data folders.",
             "Repair the network between the masters: their peer ports must be open to each other.",
+            "If most masters are lost for good, and only then: `shoal quorum recover` on the one whose \
+             log reaches furthest; its `--help` says what that costs.",
         ],
     )
     .fires(
