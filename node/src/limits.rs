@@ -35,9 +35,12 @@ pub const CLIENT_EVENT_BYTES: u64 = 1024 * 1024;
 /// Bytes in the body of an answer. Longer is an error.
 pub const CLIENT_BODY_BYTES: u64 = 256 * 1024 * 1024;
 
-/// HTTP connections of one listener. Full: the one that has waited longest for its client is closed;
-/// where all are being answered, the new one gets 503.
+/// HTTP connections of one listener. Full: those that have waited longest for their clients are closed,
+/// one in 64; where all are being answered, the new one gets 503.
 pub const HTTP_CONNECTIONS: usize = 4096;
+/// Connections that wait to be accepted, as far as the system allows. Full: the kernel lets a client try
+/// again after a second. Ours: all agents and frameworks of a cluster may come back at once.
+pub const BACKLOG: u32 = 4096;
 /// Clients that are being told of a 503 of that kind. More: closed without a word.
 pub const HTTP_REFUSALS: usize = 64;
 /// How long telling one may take.

@@ -92,12 +92,12 @@ impl Node {
         let socket = gossip::bind(config.gossip);
         let socket = socket.map_err(|error| cannot_listen("--gossip", config.gossip, &error))?;
         let peer = match config.roles.master {
-            true => Some(bind("--peer", config.peer.bind).await?),
+            true => Some(bind("--peer", config.peer.bind)?),
             false => None,
         };
-        let http = bind("--http", config.http.bind).await?;
+        let http = bind("--http", config.http.bind)?;
         let agent_http = match config.roles.agent {
-            true => Some(bind("--agent-http", config.agent_http.bind).await?),
+            true => Some(bind("--agent-http", config.agent_http.bind)?),
             false => None,
         };
         let running = gossip::start(socket, gossip_config(&config, &data, &me, &dice)?);
@@ -503,10 +503,8 @@ fn usage(what: &str, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Exit::Usage, format!("{what}: {error}"), "")
 }
 
-async fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| cannot_listen(flag, address, &error))
+fn bind(flag: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    server::bind(address).map_err(|error| cannot_listen(flag, address, &error))
 }
 
 /// The failure of a listener, with what to do.

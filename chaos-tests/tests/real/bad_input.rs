@@ -13,7 +13,7 @@ const GOSSIP_DROPPED: &str = "shoal_gossip_datagrams_dropped_total";
 const PEER_REFUSED: &str = "shoal_peer_handshakes_refused_total";
 
 /// The sum of a metric over its labels.
-fn sum(node: &Node, metric: &str) -> Result<f64, String> {
+pub fn sum(node: &Node, metric: &str) -> Result<f64, String> {
     let text = http::get(&node.http, "/metrics", "text/plain")?.text();
     let samples = text.lines().filter(|line| {
         let rest = line.strip_prefix(metric);

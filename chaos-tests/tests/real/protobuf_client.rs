@@ -13,21 +13,27 @@ use crate::wait::seconds;
 use crate::wire::Table;
 
 const PROTOBUF: &str = "application/x-protobuf";
+/// Heartbeats that may pass until an event that is waited for; one comes every 15 s.
+const BEATS: usize = 3;
 
 /// A subscription and whatever is needed to speak on it.
-struct Framework {
+pub struct Framework {
     table: Table,
     address: String,
     chunks: BufReader<TcpStream>,
     /// What has come and is no whole record.
     bytes: VecDeque<u8>,
-    stream: String,
-    id: Value,
+    /// Came while something else was asked for.
+    offers: VecDeque<Value>,
+    /// The id of the stream.
+    pub stream: String,
+    /// As the master gave it.
+    pub id: Value,
 }
 
 impl Framework {
     /// Subscribes, and takes the first two events.
-    fn subscribe(address: &str) -> Framework {
+    pub fn subscribe(address: &str) -> Framework {
         let table = Table::scheduler();
         let call = json!({
             "type": "SUBSCRIBE",
@@ -62,6 +68,7 @@ impl Framework {
             address: address.to_string(),
             chunks,
             bytes: VecDeque::new(),
+            offers: VecDeque::new(),
             stream: named.expect("the stream has an id").to_string(),
             id: Value::Null,
         };
@@ -115,23 +122,30 @@ impl Framework {
         self.bytes.pop_front()
     }
 
-    /// The next event of that type; heartbeats and offers may come between.
-    fn next(&mut self, kind: &str) -> Value {
+    /// The next event of that type; heartbeats may come between, and offers, which are kept for
+    /// whoever asks for them.
+    pub fn next(&mut self, kind: &str) -> Value {
+        if kind == "OFFERS"
+            && let Some(offers) = self.offers.pop_front()
+        {
+            return offers;
+        }
+        let mut beats = 0;
         loop {
             let event = self.event().expect("the stream goes on");
             if event["type"] == kind {
                 return event[kind.to_lowercase()].clone();
             }
-            let between = event["type"].as_str();
-            assert!(
-                matches!(between, Some("HEARTBEAT" | "OFFERS")),
-                "{event} for {kind}"
-            );
+            match event["type"].as_str() {
+                Some("OFFERS") => self.offers.push_back(event["offers"].clone()),
+                Some("HEARTBEAT") if beats < BEATS => beats += 1,
+                _ => panic!("{event} for {kind}"),
+            }
         }
     }
 
     /// The next status update, which is of that task and state; acknowledged if it has to be.
-    fn update(&mut self, task: &str, state: &str) -> Value {
+    pub fn update(&mut self, task: &str, state: &str) -> Value {
         let status = self.next("UPDATE")["status"].clone();
         assert_eq!(status["task_id"]["value"], task, "{status}");
         assert_eq!(status["state"], state, "{status}");
@@ -146,7 +160,7 @@ impl Framework {
     }
 
     /// Makes a call that must be taken.
-    fn call(&self, kind: &str, rest: &Value) {
+    pub fn call(&self, kind: &str, rest: &Value) {
         let mut call = rest.clone();
         call["type"] = kind.into();
         call["framework_id"] = self.id.clone();

@@ -63,7 +63,7 @@ catalogue! {
     HTTP_CONNECTIONS = Kind::Gauge, "shoal_http_connections", [],
         "Open HTTP connections.";
     HTTP_CROWDED = Kind::Counter, "shoal_http_crowded_total", ["outcome"],
-        "HTTP connections that found all places taken, by whether an idle one was evicted or they were refused.";
+        "HTTP connections evicted while they waited for their client, or refused, since all places were taken.";
     STREAMS_SLOW = Kind::Counter, "shoal_streams_given_up_total", [],
         "Event streams closed because their client did not keep up.";
     PEER_CONNECTIONS = Kind::Gauge, "shoal_peer_connections", ["purpose"],

@@ -26,7 +26,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use metrics::{Counter, Gauge};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::reply::{self, Reply, ReplyBody};
@@ -40,12 +40,18 @@ pub use pace::body;
 use pace::{Pace, Paced, Phase};
 use seats::{Entry, Seat, Seats};
 
-/// Binds a listener for HTTP.
+/// Binds a listener that takes bursts of clients.
 ///
 /// # Errors
 /// The address is taken or not of this machine.
-pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(limits::BACKLOG)
 }
 
 /// Accepts until `stop` is set; open connections end with the runtime.
@@ -70,9 +76,8 @@ pub async fn serve(listener: TcpListener, door: Door, api: Arc<Api>, mut stop: S
             () = stop.wanted() => return,
         };
         let seat = match seats.enter() {
-            Entry::Seated(seat) => seat,
-            Entry::Swapped(seat) => {
-                crowded.evicted.increment(1);
+            Entry::Seated(seat, evicted) => {
+                crowded.evicted.increment(evicted as u64);
                 seat
             }
             Entry::Full => {
@@ -158,7 +163,8 @@ async fn connection(stream: TcpStream, seat: &Seat, from: SocketAddr, door: Door
         tracing::debug!(%error, "an http connection cannot be set up");
         return;
     }
-    let answer = move |request| handle(Arc::clone(&api), door, from, request);
+    // On the heap, since a connection has room for one answer in itself, idle or not.
+    let answer = move |request| Box::pin(handle(Arc::clone(&api), door, from, request));
     converse(stream, seat, answer).await;
 }
 

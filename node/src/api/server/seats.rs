@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::pace::Pace;
+use super::pace::{Pace, Waiting};
 
-/// How often somebody who waits is looked for before all count as busy: whoever was found may have
-/// become busy meanwhile.
-const LOOKS: usize = 8;
+/// One of so many connections at most is evicted at once.
+const BATCH: usize = 64;
 
 /// The places of one listener.
 #[derive(Debug)]
@@ -28,10 +27,8 @@ struct Taken {
 /// What became of a connection that came.
 #[derive(Debug)]
 pub enum Entry {
-    /// It has a place.
-    Seated(Seat),
-    /// It has the place of the connection that had waited longest for its client.
-    Swapped(Seat),
+    /// It has a place, for which so many connections that had waited longest for their clients went.
+    Seated(Seat, usize),
     /// All places are taken by connections that are being answered.
     Full,
 }
@@ -61,9 +58,12 @@ impl Seats {
     /// Finds a place for a connection that was just accepted.
     pub fn enter(self: &Arc<Seats>) -> Entry {
         let mut taken = self.taken();
-        let full = taken.paces.len() >= self.limit;
-        if full && !taken.make_room() {
-            return Entry::Full;
+        let mut evicted = 0;
+        if taken.paces.len() >= self.limit {
+            evicted = taken.make_room();
+            if evicted == 0 {
+                return Entry::Full;
+            }
         }
         let number = taken.next;
         taken.next += 1;
@@ -74,30 +74,30 @@ impl Seats {
             number,
             pace,
         };
-        match full {
-            true => Entry::Swapped(seat),
-            false => Entry::Seated(seat),
-        }
+        Entry::Seated(seat, evicted)
     }
 }
 
 impl Taken {
-    /// Evicts who has waited longest for its client.
-    fn make_room(&mut self) -> bool {
-        for _ in 0..LOOKS {
-            let waiting = self
-                .paces
-                .iter()
-                .filter_map(|(number, pace)| Some((pace.waiting()?, *number)));
-            let Some((waiting, number)) = waiting.min() else {
-                return false;
-            };
-            if self.paces[&number].evict(waiting) {
+    /// Evicts who has waited longest for its client, and a few after it: looking through all of them
+    /// for each that comes would make a crowd costly.
+    fn make_room(&mut self) -> usize {
+        let mut waiting: Vec<(Waiting, u64)> = self
+            .paces
+            .iter()
+            .filter_map(|(number, pace)| Some((pace.waiting()?, *number)))
+            .collect();
+        waiting.sort_unstable();
+        waiting.truncate((self.paces.len() / BATCH).max(1));
+        let mut evicted = 0;
+        for (since, number) in waiting {
+            // Whoever has become busy meanwhile stays.
+            if self.paces[&number].evict(since) {
                 self.paces.remove(&number);
-                return true;
+                evicted += 1;
             }
         }
-        false
+        evicted
     }
 }
 
