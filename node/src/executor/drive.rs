@@ -171,6 +171,7 @@ impl Driver {
     /// Does everything that the machine wants.
     fn perform(&mut self) -> Result<Round, ExecutorError> {
         let mut round = Round::Again;
+        let mut spawns = Vec::new();
         while let Some(output) = self.agent.poll_output() {
             match output {
                 Output::Dial { connection, to } => self.wires.dial(connection, to),
@@ -188,7 +189,7 @@ impl Driver {
                     self.unwritten.last = ticket;
                     self.unwritten.urgent |= record.is_urgent();
                 }
-                Output::Spawn(spawn) => self.spawn(spawn),
+                Output::Spawn(spawn) => spawns.push(spawn),
                 Output::Signal { task, signal } => {
                     let signal = match signal {
                         Signal::Term => 15,
@@ -215,6 +216,9 @@ impl Driver {
                 Output::Fatal(refusal) => return Err(ExecutorError::Refused(refusal)),
                 Output::Stopped => round = Round::Stopped,
             }
+        }
+        if !spawns.is_empty() {
+            self.spawn(spawns);
         }
         if self.unwritten.urgent || self.unwritten.frames.is_long() {
             self.write();
@@ -265,28 +269,31 @@ impl Driver {
         }
     }
 
-    /// Makes the sandbox away from this loop, then orders the process.
-    fn spawn(&self, spawn: Spawn) {
+    /// Makes the sandboxes away from this loop, and orders each process as soon as its own is there.
+    /// One after the other on one thread: they would only wait for each other's folders.
+    fn spawn(&self, spawns: Vec<Spawn>) {
         let Some(life) = self.life else {
             return;
         };
         let (sandboxes, orders) = (self.sandboxes.clone(), self.orders.clone());
         let (http, events, root) = (self.http.clone(), self.events.clone(), self.root);
         tokio::task::spawn_blocking(move || {
-            let task = spawn.task.clone();
-            match prepare(&sandboxes, &spawn, &http, root) {
-                Ok(request) => {
-                    let order = Order {
-                        life,
-                        task,
-                        request,
-                    };
-                    // An error means that the agent has stopped.
-                    let _stopped = orders.blocking_send(order);
-                }
-                Err(why) => {
-                    let event = keeper::not_started(task, &why);
-                    let _stopped = events.blocking_send(Input::Keeper(event));
+            for spawn in spawns {
+                let task = spawn.task.clone();
+                match prepare(&sandboxes, &spawn, &http, root) {
+                    Ok(request) => {
+                        let order = Order {
+                            life,
+                            task,
+                            request,
+                        };
+                        // An error means that the agent has stopped.
+                        let _stopped = orders.blocking_send(order);
+                    }
+                    Err(why) => {
+                        let event = keeper::not_started(task, &why);
+                        let _stopped = events.blocking_send(Input::Keeper(event));
+                    }
                 }
             }
         });

@@ -1,7 +1,7 @@
 //! Where tasks live on disk, in the layout that Mesos' tools know:
 //! `slaves/AGENT/frameworks/FRAMEWORK/executors/TASK/runs/CONTAINER`, with a link `runs/latest`.
 //!
-//! Ours beside it is `launches/NUMBER`, a link from the ledger's number of a launch to its run, so that
+//! Ours beside `runs` is `launch-NUMBER`, a link from the ledger's number of a launch to its run, so that
 //! the files of a task are found long after the agent has forgotten it.
 
 use std::collections::BTreeSet;
@@ -63,14 +63,13 @@ impl Sandboxes {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o755);
         builder.create(executor.join("runs"))?;
-        builder.create(executor.join("launches"))?;
         builder.create(&sandbox)?;
         if let Some(owner) = owner {
             chown(&sandbox, Some(owner.uid), Some(owner.gid))?;
         }
         point(&executor.join("runs/latest"), &container.to_string())?;
-        let launch = executor.join("launches").join(task.launch.to_string());
-        point(&launch, &format!("../runs/{container}"))?;
+        let launch = executor.join(format!("launch-{}", task.launch));
+        point(&launch, &format!("runs/{container}"))?;
         Ok(sandbox)
     }
 
@@ -119,7 +118,7 @@ impl Sandboxes {
     /// A task's sandbox, by its launch; also of an earlier id of this agent.
     fn find(&self, agent: Option<AgentId>, task: &TaskKey) -> Option<PathBuf> {
         let of = |agent: &str| {
-            let launch = format!("launches/{}", task.launch);
+            let launch = format!("launch-{}", task.launch);
             fs::canonicalize(self.executor(agent, task).join(launch)).ok()
         };
         if let Some(found) = agent.and_then(|agent| of(&agent.to_string())) {
@@ -143,7 +142,7 @@ impl Sandboxes {
                     removed += sweep_executor(&executor, &known, old);
                     // Each only if nothing is left in it, and nothing is about to be made in it.
                     let _held = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
-                    for empty in ["runs", "launches", ""] {
+                    for empty in ["runs", ""] {
                         let _kept = fs::remove_dir(executor.join(empty));
                     }
                 }
@@ -168,7 +167,7 @@ fn sweep_executor(executor: &Path, known: &BTreeSet<String>, old: Option<SystemT
         }
     }
     // Links whose run is gone.
-    for folder in ["runs", "launches"] {
+    for folder in ["runs", ""] {
         for entry in fs::read_dir(executor.join(folder)).into_iter().flatten() {
             let Ok(entry) = entry else {
                 continue;
@@ -194,8 +193,12 @@ fn folders(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Makes a link point somewhere, atomically.
+/// Makes a link point somewhere, atomically; nearly always there is none before.
 fn point(link: &Path, target: &str) -> io::Result<()> {
+    match symlink(target, link) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        done => return done,
+    }
     if fs::read_link(link).is_ok_and(|old| old.as_os_str() == target) {
         return Ok(());
     }
