@@ -90,6 +90,7 @@ impl Master {
         };
         self.stats.entries += 1;
         self.stats.commands += applied.len() as u64;
+        self.hurry_lazy();
         self.bytes_since_image += data.len() as u64;
         let mut events = Vec::new();
         for mut command in applied {

@@ -576,3 +576,42 @@ fn a_spare_can_be_promoted_but_not_a_stranger() {
     assert!(matches!(promoted, Answer::Done), "{promoted:?}");
     assert_eq!(voters(&cluster), [1, 2, 3, 4]);
 }
+
+/// How many offers of that framework are out at the leader.
+fn out(cluster: &Cluster, framework: &FrameworkId) -> usize {
+    let leader = &cluster.masters[&cluster.leader()];
+    leader.state().offers.offers_of(framework).count()
+}
+
+#[test]
+fn a_decline_waits_while_nobody_else_wants_the_offer() {
+    let mut cluster = Cluster::new(3);
+    cluster.run(Duration::from_secs(5));
+    let leader = cluster.leader();
+    let stage = Stage::set(&mut cluster, leader);
+    let decline = |offers: Vec<shoal_api::OfferId>| Call::Decline {
+        offers,
+        filters: Filters::default(),
+    };
+    let call = stage.call(decline(vec![stage.offer.id]));
+    assert!(matches!(cluster.ask(leader, call), Answer::Done));
+    cluster.run(Duration::from_secs(2));
+    assert_eq!(out(&cluster, &stage.framework), 1, "nothing was written");
+    // Somebody else's entry ends the quiet, and the next framework is offered what was given back.
+    let (_, other, _) = cluster.subscribe(leader);
+    assert_eq!(out(&cluster, &stage.framework), 0);
+    assert_eq!(out(&cluster, &other), 1);
+    // While two want offers, a decline goes within a second.
+    let back = cluster.masters[&leader].state().offers.offers_of(&other);
+    let back: Vec<_> = back.map(|row| row.offer.id).collect();
+    let (framework, stream) = cluster.opened.values().last().unwrap().clone();
+    assert_eq!(framework, other);
+    let call = Request::Call(FrameworkCall {
+        framework,
+        stream,
+        call: decline(back),
+    });
+    assert!(matches!(cluster.ask(leader, call), Answer::Done));
+    cluster.run(Duration::from_millis(1_500));
+    assert_eq!(out(&cluster, &other), 0);
+}

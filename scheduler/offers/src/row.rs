@@ -111,6 +111,11 @@ pub enum Connection {
 }
 
 impl FrameworkRow {
+    /// Whether it has a stream and a role that is not suppressed.
+    pub fn wants_offers(&self) -> bool {
+        self.stream().is_some() && !self.info.roles.is_subset(&self.suppressed)
+    }
+
     /// Its stream and the master that holds it.
     pub fn stream(&self) -> Option<(StreamId, NodeId)> {
         match self.connection {
