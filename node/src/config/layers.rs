@@ -208,6 +208,7 @@ mod tests {
             ("advertise_agent_http", "a:8"),
             ("bootstrap_expect", "3"),
             ("replace_dead", "77"),
+            ("offer_timeout", "78"),
             ("resources", "cpus:1"),
             ("attributes", "rack:a"),
             ("cluster", "c"),

@@ -65,6 +65,8 @@ pub struct NodeConfig {
     pub bootstrap_expect: Option<u8>,
     /// How long a master must be dead until a spare takes its place.
     pub replace_dead: Duration,
+    /// After how long an unanswered offer is taken back; never without it.
+    pub offer_timeout: Option<Duration>,
     /// What the agent offers.
     pub resources: Resources,
     /// What distinguishes the agent.
@@ -141,6 +143,7 @@ impl NodeConfig {
             agent_http: listen(settings.agent_http, settings.advertise_agent_http),
             bootstrap_expect: settings.bootstrap_expect.map(|size| size.0),
             replace_dead: settings.replace_dead.duration(),
+            offer_timeout: settings.offer_timeout.map(|seconds| seconds.duration()),
             resources,
             attributes: attributes.map_or(&[][..], Attributes::list).to_vec(),
             cluster: settings.cluster,

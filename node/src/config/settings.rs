@@ -85,6 +85,8 @@ settings! {
         "found a new cluster once so many masters see each other; needed once, at the first start";
     replace_dead: Seconds, Value("600"), Restart,
         "how long a master must be dead until a caught-up spare takes its place by itself";
+    offer_timeout: Option<Seconds>, Unset("never"), Restart,
+        "after how long an offer that was not answered is taken back, and may be made to others";
     resources: Option<Resources>, Unset("what the machine has"), Restart,
         "what the agent offers";
     attributes: Option<Attributes>, Unset("none"), Restart,

@@ -76,6 +76,7 @@ pub fn start(parts: MasterParts<'_>) -> Result<Running, Failure> {
         seed: parts.seed,
         tuning: Tuning {
             replace_dead: config.replace_dead,
+            offer_timeout: config.offer_timeout,
             ..Tuning::default()
         },
         plants: Plants::NONE,

@@ -15,7 +15,7 @@ use crate::lead::Lead;
 use crate::members::Members;
 use crate::peer::{LedgerMessage, PeerMessage};
 use crate::proposals::{Outstanding, Proposals, Waiter};
-use crate::reads::Reads;
+use crate::reads::{Reads, Then};
 use crate::sessions::Sessions;
 use crate::state::{LedgerCommand, State};
 use crate::streams::Streams;
@@ -384,7 +384,8 @@ impl Master {
                 stream,
                 tasks,
             } => {
-                self.reconcile_here(&framework, stream, &tasks);
+                // What the other master was certain of may not be applied here so far.
+                self.when_certain(Then::ReconcileHere(framework, stream, tasks));
             }
             LedgerMessage::ReadFile { agent, read } => self.read_file_here(from, agent, read),
             LedgerMessage::FilePiece { request, piece } => self.file_piece(request, piece),

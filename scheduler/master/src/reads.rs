@@ -26,6 +26,8 @@ pub(crate) enum Then {
     Call(Ask, FrameworkCall),
     /// Answer a reconciliation.
     Reconcile(Ask, FrameworkId, StreamId, Vec<ReconcileTask>),
+    /// Answer a reconciliation that another master took in, on a stream that is held here.
+    ReconcileHere(FrameworkId, StreamId, Vec<ReconcileTask>),
     /// Look again for a task's sandbox.
     ReadFile(Ask, FrameworkId, TaskId, FileRead),
     /// Look again for a task to kill.
@@ -82,6 +84,9 @@ impl Master {
             Some(Then::Reconcile(ask, framework, stream, tasks)) => {
                 self.reconcile_certain(ask, framework, stream, tasks);
             }
+            Some(Then::ReconcileHere(framework, stream, tasks)) => {
+                self.reconcile_here(&framework, stream, &tasks);
+            }
             Some(Then::ReadFile(ask, framework, task, read)) => {
                 self.read_file_again(ask, &framework, &task, read);
             }
@@ -104,6 +109,8 @@ impl Master {
             | Then::Reconcile(ask, ..)
             | Then::ReadFile(ask, ..)
             | Then::Kill(ask, ..) => ask,
+            // Whoever asked was told that it is on its way, and asks again when nothing comes.
+            Then::ReconcileHere(..) => return,
         };
         self.refuse(crate::proposals::Waiter::Ask(ask), refused);
     }
