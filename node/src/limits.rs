@@ -86,6 +86,8 @@ pub const EVENTS_KEPT_BYTES: usize = 16 * 1024 * 1024;
 pub const EVENT_CLIENTS: usize = 128;
 /// Entries whose events are taken out at once.
 pub const EVENTS_AT_ONCE: usize = 256;
+/// The same of an operator's stream, whose records are longer and are one piece.
+pub const OPERATOR_ENTRIES_AT_ONCE: usize = 8;
 /// Bytes of events that are sent as one piece; an entry's events may exceed it.
 pub const EVENTS_PIECE_BYTES: usize = 64 * 1024;
 /// Pieces that wait for one client. Full: the client has [`EVENTS_UNREAD`] to read one.

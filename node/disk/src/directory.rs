@@ -70,6 +70,12 @@ pub enum DirectoryError {
     /// Nothing of a node is there.
     #[error("{} is not the data directory of a node: it has no identity", .0.display())]
     NotOfANode(PathBuf),
+    /// A ledger without the node that it is of.
+    #[error(
+        "{} holds a ledger and no identity, as an interrupted restore leaves it; remove what is in \
+         it and restore again, or choose another --data", .0.display()
+    )]
+    Unfinished(PathBuf),
     /// Another process has it.
     #[error("{} is used by another process; stop that, or choose another --data", .0.display())]
     Locked(PathBuf),
@@ -145,6 +151,10 @@ impl DataDirectory {
         let lock = lock(folder)?;
         let mut identity = match DataDirectory::look(folder)? {
             Some(identity) => identity,
+            // The first start of a node writes its identity before anything else.
+            None if folder.join(MASTER).exists() => {
+                return Err(DirectoryError::Unfinished(folder.to_owned()));
+            }
             None => {
                 let minted = mint().map_err(io_error("mint ids"))?;
                 Identity::new(minted, None)
@@ -297,6 +307,12 @@ impl DataDirectory {
             .expect("there are fewer of them than numbers");
         let master = folder.join(MASTER);
         let moved = master.exists().then_some(aside);
+        // From here to the end nobody may start it: a voter without its log would vote twice.
+        DataDirectory::halt(
+            folder,
+            "a reset was begun: run `shoal quorum reset` again to finish it",
+        )
+        .map_err(io_error("write that a reset has begun"))?;
         if let Some(aside) = &moved {
             std::fs::rename(&master, aside).map_err(io_error("put the ledger aside"))?;
         }
@@ -510,6 +526,14 @@ mod tests {
     }
 
     #[test]
+    fn a_ledger_without_a_node_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(MASTER)).unwrap();
+        let error = DataDirectory::open(folder.path(), mint).unwrap_err();
+        assert!(matches!(error, DirectoryError::Unfinished(_)), "{error}");
+    }
+
+    #[test]
     fn a_reset_master_is_a_new_one_on_the_same_node() {
         let folder = tempfile::tempdir().unwrap();
         let again = || {
@@ -526,7 +550,12 @@ mod tests {
         let error = DataDirectory::reset_master(folder.path(), again).unwrap_err();
         assert!(matches!(error, DirectoryError::Locked(_)), "{error}");
         drop(first);
-        DataDirectory::halt(folder.path(), "removed").unwrap();
+        // One that breaks off leaves a node that does not start.
+        let fails = || Err(io::Error::other("no entropy"));
+        DataDirectory::reset_master(folder.path(), fails).unwrap_err();
+        let error = DataDirectory::open(folder.path(), never).unwrap_err();
+        assert!(matches!(error, DirectoryError::Halted { .. }), "{error}");
+        std::fs::create_dir(folder.path().join(MASTER)).unwrap();
         let aside = DataDirectory::reset_master(folder.path(), again).unwrap();
         assert!(aside.unwrap().is_dir());
         let second = DataDirectory::open(folder.path(), never).unwrap();

@@ -288,12 +288,22 @@ impl Model {
     }
 }
 
+/// How a life of a log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// While batches may be under way.
+    Sudden,
+    /// Once all is on disk.
+    Patient,
+}
+
 /// One life of a log: orders batches until the power fails or it has enough.
 fn live(
     folder: &Path,
     io: Arc<Faulty>,
     model: &mut Model,
     dice: &mut Dice,
+    ending: Ending,
 ) -> Result<(), DamageError> {
     let (tell, told) = channel();
     let (writer, found) = LogWriter::open(folder, io, move |event| {
@@ -307,6 +317,11 @@ fn live(
         if dice.chance(400) && !await_ticket(&told, ticket, model) {
             break;
         }
+    }
+    // A writer that is dropped does not wait for room.
+    let last = model.states.len() - 1;
+    if ending == Ending::Patient && model.durable < last {
+        await_ticket(&told, Ticket(last as u64), model);
     }
     drop(writer);
     for event in told.try_iter() {
@@ -349,8 +364,14 @@ fn power_cuts_lose_nothing_that_was_acknowledged() {
             let left = 1 + moves.below(40);
             let io = Faulty::new(dice.child(&format!("life {life}")), left, 0);
             let io = Arc::new(io);
-            live(folder.path(), Arc::clone(&io), &mut model, &mut moves)
-                .unwrap_or_else(|error| panic!("seed {seed}, life {life}: {error}"));
+            live(
+                folder.path(),
+                Arc::clone(&io),
+                &mut model,
+                &mut moves,
+                Ending::Sudden,
+            )
+            .unwrap_or_else(|error| panic!("seed {seed}, life {life}: {error}"));
             io.cut(folder.path());
         }
         let found = recover(folder.path()).unwrap().unwrap_or_default();
@@ -366,7 +387,7 @@ fn a_disk_that_is_full_now_and_then_keeps_everything() {
         let folder = tempfile::tempdir().unwrap();
         let mut model = Model::new();
         let io = Arc::new(Faulty::new(dice.child("life"), u64::MAX, 150));
-        live(folder.path(), io, &mut model, &mut moves).unwrap();
+        live(folder.path(), io, &mut model, &mut moves, Ending::Patient).unwrap();
         assert_eq!(model.durable, model.states.len() - 1, "seed {seed}");
         let found = recover(folder.path()).unwrap().unwrap_or_default();
         model.find(&found);
@@ -383,7 +404,7 @@ fn rot_is_refused_and_never_read() {
         let folder = tempfile::tempdir().unwrap();
         let mut model = Model::new();
         let io = Arc::new(Faulty::new(dice.child("life"), u64::MAX, 0));
-        live(folder.path(), io, &mut model, &mut moves).unwrap();
+        live(folder.path(), io, &mut model, &mut moves, Ending::Patient).unwrap();
         let mut paths: Vec<PathBuf> = std::fs::read_dir(folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().path())

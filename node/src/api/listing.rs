@@ -19,13 +19,16 @@ use crate::limits;
 
 /// `/redirect`: the leader, without a path.
 pub fn redirect(api: &Api) -> Reply {
-    match leader(api) {
-        Some(info) => {
+    let location = leader(api).map(|info| HeaderValue::from_str(&format!("//{}", info.http)));
+    match location {
+        Some(Ok(location)) => {
             let mut reply = reply::empty(StatusCode::TEMPORARY_REDIRECT);
-            let location = HeaderValue::from_str(&format!("//{}", info.http));
-            let location = location.expect("an address is a header value");
             reply.headers_mut().insert(LOCATION, location);
             reply
+        }
+        Some(Err(_)) => {
+            let why = "The leader's address cannot be written in a header";
+            reply::text(StatusCode::SERVICE_UNAVAILABLE, why)
         }
         None => reply::text(StatusCode::SERVICE_UNAVAILABLE, "No leader elected"),
     }

@@ -404,8 +404,10 @@ pub fn parse_host_port(text: &str) -> Result<HostPort, String> {
         }
         None => host,
     };
-    if host.is_empty() || host.contains(char::is_whitespace) {
-        return Err(format!("'{text}' has no host, expected HOST:PORT"));
+    if host.is_empty() || !host.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(format!(
+            "'{text}' has no host, expected HOST:PORT with a name or an address in plain letters"
+        ));
     }
     Ok(HostPort::new(host, port))
 }

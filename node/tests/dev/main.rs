@@ -410,12 +410,16 @@ fn ask(api: SocketAddr, request: &[u8]) -> String {
 /// Requests, and the status that each gets.
 fn bad_requests() -> Vec<(Vec<u8>, &'static str)> {
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
-    let post =
-        |path: &str, rest: &str| format!("POST {path} HTTP/1.1\r\nHost: x\r\n{rest}").into_bytes();
+    let post = |path: &str, rest: &str| {
+        format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{rest}").into_bytes()
+    };
     let run = |body: &str| {
         post(
             "/shoal/v1/runs",
-            &format!("Content-Length: {}\r\n\r\n{body}", body.len()),
+            &format!(
+                "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            ),
         )
     };
     let headers: String = (0..100)
@@ -441,6 +445,14 @@ fn bad_requests() -> Vec<(Vec<u8>, &'static str)> {
         (post(scheduler, large), "413"),
         (post(scheduler, two_lengths), "400"),
         (post(scheduler, "Content-Length: 0\r\n\r\n"), "400"),
+        (post("/shoal/v1/runs", "Content-Length: 2\r\n\r\n{}"), "415"),
+        (
+            post(
+                "/shoal/v1/tasks/x/kill",
+                "Origin: http://evil.example\r\nContent-Length: 0\r\n\r\n",
+            ),
+            "403",
+        ),
         (run("{"), "400"),
         (run(&"[".repeat(100_000)), "400"),
         (

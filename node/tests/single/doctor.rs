@@ -80,6 +80,10 @@ fn a_node_that_is_well_is_called_so() {
     );
     let mut node = place.start().started();
     node.until(&["leadership", "leading=true"]);
+    // It leads before the ledger has its own row.
+    let address = place.http();
+    let asked = || run(&mut place.shoal(&["leader", "--addr", &address])).0;
+    assert!((0..1_000).any(|_| asked() == Some(0)), "nobody leads");
     let (_, found) = examine(&place, &[]);
     for (check, row) in &found {
         let machine = MACHINE.iter().any(|word| check.starts_with(word));

@@ -4,6 +4,8 @@
 pub const MASTERS: usize = 64;
 /// Commands of this master that wait for their entry; more are refused as "busy". Ours.
 pub const OUTSTANDING: usize = 65_536;
+/// Commands that wait to ride with others; more are written at once. Ours.
+pub const LAZY: usize = 4_096;
 /// Commands in one entry. Ours.
 pub const COMMANDS_PER_ENTRY: usize = 4_096;
 /// Bytes of commands in one entry. Ours.

@@ -12,6 +12,7 @@ use crate::config::{Config, MasterInfo};
 use crate::hashes::Hashes;
 use crate::input::{Answer, Ask, Input, Leadership, Output, Refused};
 use crate::lead::Lead;
+use crate::limits;
 use crate::members::Members;
 use crate::peer::{LedgerMessage, PeerMessage};
 use crate::proposals::{Outstanding, Proposals, Waiter};
@@ -72,6 +73,13 @@ const LAZY_ALONE: Duration = Duration::from_secs(4);
 pub(crate) struct Lazy {
     commands: Vec<LedgerCommand>,
     due: Option<Instant>,
+}
+
+impl Lazy {
+    /// Whether no more may wait: a caller is then told when its command is written.
+    pub fn is_full(&self) -> bool {
+        self.commands.len() >= limits::LAZY
+    }
 }
 
 /// Counters of one master, for the shell to export.

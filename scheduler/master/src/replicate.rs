@@ -290,6 +290,9 @@ impl Master {
         if led && (!leads || changed) {
             self.lead = None;
             self.proposals.drop_decisions();
+            if let Some((_, ask)) = self.members.asked.take() {
+                self.answer(ask, Answer::Refused(Refused::Unavailable));
+            }
         }
         if leads && self.lead.is_none() {
             self.lead = Some(Box::new(Lead::new(self.now, self.dice.child("allocator"))));

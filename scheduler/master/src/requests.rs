@@ -173,7 +173,7 @@ impl Master {
             offers,
             filters,
         });
-        if held {
+        if held && !self.lazy.is_full() {
             // Losing this master takes the offers back anyway.
             self.submit_lazily(command);
             self.answer(ask, Answer::Done);
@@ -344,7 +344,10 @@ impl Master {
             self.refuse_follower(ask);
             return;
         }
-        self.members.asked = Some((change, ask));
+        if let Some((_, earlier)) = self.members.asked.replace((change, ask)) {
+            let why = Arc::from("another change was asked for before this one was seen to be done");
+            self.answer(earlier, Answer::Refused(Refused::Quorum(why)));
+        }
         self.quorum
             .step(self.now, shoal_quorum::Input::Change(change));
     }

@@ -75,7 +75,7 @@ pub async fn subscribe(api: &Arc<Api>, master: &Mailbox, codec: Codec) -> Reply 
         Ok(first) => first,
         Err(refusal) => return *refusal,
     };
-    let (pieces, body) = mpsc::channel(limits::HTTP_STREAM_PIECES);
+    let (pieces, body) = mpsc::channel(limits::EVENTS_PIECES);
     let pump = Pump {
         at,
         api: Arc::clone(api),
@@ -186,7 +186,7 @@ impl Pump {
     /// Tells the next events; false once there are none.
     async fn catch_up(&mut self, translator: &mut Translator) -> Result<bool, Over> {
         let ring = self.api.board.events();
-        let entries = ring.read(self.at, limits::EVENTS_AT_ONCE);
+        let entries = ring.read(self.at, limits::OPERATOR_ENTRIES_AT_ONCE);
         let entries = entries.map_err(|_| Over::Behind)?;
         let Some(last) = entries.last() else {
             return Ok(false);

@@ -4,6 +4,7 @@ mod backup;
 mod events;
 mod lists;
 mod names;
+mod page;
 mod quorum;
 mod runs;
 mod tasks;
@@ -49,6 +50,12 @@ pub async fn answer(
         Ok(bytes) => bytes,
         Err(error) => return reply::problem(error.status(), error.to_string(), "", ""),
     };
+    let guarded = ours.changes() || matches!(ours, Ours::Backup);
+    if guarded
+        && let Err(refused) = page::refuse_foreign(api.policy, &parts.headers, !bytes.is_empty())
+    {
+        return *refused;
+    }
     let call = Call {
         api,
         master,

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use shoal_api::Index;
+use shoal_api::{Index, Resource, Resources, Value};
 use shoal_master::{EntryEvents, Event, Position, What};
 use tokio::sync::watch;
 
@@ -145,7 +145,7 @@ fn weight(event: &Event) -> usize {
         What::TaskStatus { report, .. } => report
             .as_ref()
             .map_or(0, |report| report.message.len() + 96),
-        What::OfferMade(_) => 256,
+        What::OfferMade(offer) => 256 + pieces(&offer.resources) * 16,
         What::TaskAcknowledged { task, .. } => task.len(),
         What::OffersAccepted { offers, .. }
         | What::OffersDeclined { offers, .. }
@@ -170,6 +170,16 @@ fn weight(event: &Event) -> usize {
         | What::RunKillOrdered { .. } => 0,
     };
     size_of::<Event>() + more
+}
+
+/// Of how many ranges and words resources consist.
+fn pieces(resources: &Resources) -> usize {
+    let of_one = |resource: &Resource| match &resource.value {
+        Value::Scalar(_) => 1,
+        Value::Ranges(ranges) => ranges.len(),
+        Value::Set(words) => words.len(),
+    };
+    resources.iter().map(of_one).sum()
 }
 
 #[cfg(test)]
