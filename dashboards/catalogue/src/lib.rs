@@ -230,7 +230,7 @@ mod tests {
     fn the_page_for_people_lists_exactly_these() {
         let mut page = String::from(
             "# Metrics\n\nEvery metric of a node, as served at `/metrics`. A test keeps this page \
-             equal to the catalogue in `node/catalogue/src/lib.rs`.\n\n\
+             equal to the catalogue in `dashboards/catalogue/src/lib.rs`.\n\n\
              | name | type | labels | meaning |\n| --- | --- | --- | --- |\n",
         );
         for metric in CATALOGUE {
@@ -249,7 +249,7 @@ mod tests {
             ));
         }
         assert_eq!(
-            include_str!("../../METRICS.md"),
+            include_str!("../../../node/METRICS.md"),
             page,
             "METRICS.md must be:\n{page}"
         );
