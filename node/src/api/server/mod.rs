@@ -238,7 +238,7 @@ impl Body for Told {
 
 impl Drop for Told {
     fn drop(&mut self) {
-        self.pace.turn(Phase::Idle);
+        self.pace.turn(Phase::Sending);
     }
 }
 

@@ -37,17 +37,20 @@ pub enum Phase {
     Body,
     /// A request is being answered.
     Busy,
+    /// The answer is made, and its last bytes are not sent so far.
+    Sending,
     /// It was told to go, since others need its place.
     Evicted,
 }
 
 impl Phase {
-    const ALL: [Phase; 6] = [
+    const ALL: [Phase; 7] = [
         Phase::New,
         Phase::Idle,
         Phase::Head,
         Phase::Body,
         Phase::Busy,
+        Phase::Sending,
         Phase::Evicted,
     ];
 
@@ -56,7 +59,7 @@ impl Phase {
         match self {
             Phase::New | Phase::Head => Some(limits::HTTP_HEAD),
             Phase::Idle => Some(limits::HTTP_IDLE),
-            Phase::Body | Phase::Busy | Phase::Evicted => None,
+            Phase::Body | Phase::Busy | Phase::Sending | Phase::Evicted => None,
         }
     }
 
@@ -64,7 +67,7 @@ impl Phase {
     fn waits(self) -> bool {
         match self {
             Phase::New | Phase::Idle | Phase::Head | Phase::Body => true,
-            Phase::Busy | Phase::Evicted => false,
+            Phase::Busy | Phase::Sending | Phase::Evicted => false,
         }
     }
 }
@@ -126,7 +129,7 @@ impl Pace {
     fn heard(&self) {
         let state = self.state.load(Ordering::Relaxed);
         let head = match self.unpacked(state).0 {
-            Phase::Idle => self.packed(Phase::Head),
+            Phase::Idle | Phase::Sending => self.packed(Phase::Head),
             // The time of the first head runs from the start.
             Phase::New => state - Phase::New as u64 + Phase::Head as u64,
             Phase::Head | Phase::Body | Phase::Busy | Phase::Evicted => return,
@@ -135,6 +138,18 @@ impl Pace {
         let _heard = self
             .state
             .compare_exchange(state, head, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// All bytes so far are sent.
+    fn sent(&self) {
+        let state = self.state.load(Ordering::Relaxed);
+        if self.unpacked(state).0 == Phase::Sending {
+            // Bytes that come between are of the next head, and that one stays.
+            let idle = self.packed(Phase::Idle);
+            let _sent =
+                self.state
+                    .compare_exchange(state, idle, Ordering::AcqRel, Ordering::Relaxed);
+        }
     }
 
     /// When the phase is over at the latest.
@@ -282,7 +297,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if let Poll::Ready(Ok(())) = flushed {
+            self.pace.sent();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

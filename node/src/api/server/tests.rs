@@ -178,6 +178,24 @@ async fn who_is_being_answered_keeps_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_reads_slowly_gets_all_of_an_answer() {
+    const LENGTH: usize = 60_000;
+    let long = |_request| async { reply::text(StatusCode::OK, "x".repeat(LENGTH)) };
+    let seats = Seats::new(1);
+    let mut slow = Client::dial(&seats, long);
+    slow.stream.write_all(REQUEST).await.expect("it is open");
+    pass(Duration::from_secs(1)).await;
+    assert!(matches!(seats.enter(), Entry::Full));
+    let mut answer = Vec::new();
+    while answer.len() < LENGTH {
+        let length = slow.stream.read_buf(&mut answer).await;
+        assert!(length.expect("it is open") > 0, "cut at {}", answer.len());
+    }
+    pass(Duration::from_secs(1)).await;
+    assert!(matches!(seats.enter(), Entry::Seated(_, 1)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_for_a_body_makes_room() {
     let reads = |request: Request<Incoming>| async {
         let (parts, body) = request.into_parts();
