@@ -153,7 +153,7 @@ impl Agent {
         self.timers.set(Timer::Attempt, deadline);
     }
 
-    /// Everything that is on disk about the tasks.
+    /// All tasks, with what is on disk about them.
     fn report(&mut self) -> (Vec<TaskReport>, Vec<(TaskKey, u64)>) {
         let keys: Vec<TaskKey> = self.book.tasks.keys().cloned().collect();
         let mut tasks = Vec::with_capacity(keys.len());
@@ -168,11 +168,9 @@ impl Agent {
                 .filter(|u| u.sequence <= written)
                 .cloned()
                 .collect();
-            let Some(latest) = updates.last().or(standing.durable.as_ref()) else {
-                // Its launch is not on disk; should it be commanded again, that changes nothing.
-                continue;
-            };
-            let state: TaskState = latest.state;
+            // A launch that is not on disk so far will run once it is, so it may not be left out.
+            let latest = updates.last().or(standing.durable.as_ref());
+            let state = latest.map_or(TaskState::Staging, |latest| latest.state);
             if let Some(last) = updates.last() {
                 reported.push((key, last.sequence));
             }
