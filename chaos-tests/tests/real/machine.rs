@@ -1,7 +1,7 @@
 //! What the tests need from the machine: ports, the built binary, tools, and a turn.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -32,12 +32,34 @@ impl Turn {
     }
 }
 
-/// A port for the API such that all that follow from it are free on the first addresses.
+/// A port for the API such that all that follow from it are free on the first addresses. Each call
+/// goes on behind the one before, in whichever process that was: nobody is given what another is
+/// about to take, nor looks whether it is free just then.
 pub fn free_api_port(nodes: u8) -> u16 {
+    let path = std::env::temp_dir().join("shoal-tests-ports");
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path);
+    let mut file = file.unwrap_or_else(|why| panic!("{} cannot be opened: {why}", path.display()));
+    file.lock().expect("a file can be locked");
+    let mut last = String::new();
+    file.read_to_string(&mut last)
+        .expect("the last port can be read");
+    let last = last.trim().parse().unwrap_or(PORTS.end);
     let all_free =
         |port: u16| (1..=nodes).all(|last| is_free(Ipv4Addr::new(127, 0, 0, last), port));
-    let found = PORTS.step_by(2).find(|port| all_free(*port));
-    found.expect("a free port exists")
+    let behind = (last.saturating_add(2)..PORTS.end).step_by(2);
+    let found = behind
+        .chain(PORTS.step_by(2))
+        .find(|port| all_free(*port))
+        .expect("a free port exists");
+    file.set_len(0).expect("the last port can be forgotten");
+    file.rewind().expect("a file can be rewound");
+    writeln!(file, "{found}").expect("the last port can be written");
+    found
 }
 
 /// A free port of the loopback address, for another program than ours.

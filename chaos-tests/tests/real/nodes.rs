@@ -263,6 +263,22 @@ impl Nodes {
         });
     }
 
+    /// Waits until these vote, and everything that the quorum holds, their names too, is on the disk
+    /// of that master.
+    pub fn until_told(&self, node: &str, voters: &[&str]) {
+        until(&format!("{node} has been told everything"), SOON, || {
+            let now = self.voters(node)?;
+            check(now == voters, || format!("{now:?} vote"))?;
+            let document = self.json(node, &["quorum", "list"])?;
+            let masters = document["masters"].as_array().ok_or("no masters")?;
+            let own = masters.iter().find(|master| master["name"] == node);
+            let own = own.ok_or("it is not listed")?;
+            let (matched, index) = (own["matched"].as_u64(), document["index"].as_u64());
+            let all = own["role"] == "leader" || (matched.is_some() && matched >= index);
+            check(all, || format!("{document}"))
+        });
+    }
+
     /// Ends all nodes and everything that they started.
     pub fn end(mut self) {
         let names: Vec<String> = self.running();

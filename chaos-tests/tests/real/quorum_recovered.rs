@@ -30,6 +30,7 @@ fn a_survivor_goes_on_and_finds_its_tasks() {
     let mut nodes = Nodes::cluster(3, 2, &[]);
     nodes.run("m1", &["run", "--detach", "--", "sh", "-c", &task(&nodes)]);
     until_running(&nodes, "m1");
+    nodes.until_told("m1", &["m1", "m2", "m3"]);
     let folder = |nodes: &Nodes, name: &str| nodes.data(name).display().to_string();
     let data = folder(&nodes, "m1");
 

@@ -29,3 +29,7 @@ pub const CHILD_STACK_BYTES: usize = 64 * 1024;
 
 const _: () = assert!(SPEC_BYTES < FRAME_BYTES);
 const _: () = assert!(FRAME_BYTES <= CLIENT_BACKLOG_BYTES);
+/// How often a process is looked at again whose program the kernel is still loading. Ours.
+pub const BECOMING_TRIES: u32 = 50;
+/// The pause before each look. Ours.
+pub const BECOMING_PAUSE: Duration = Duration::from_millis(2);

@@ -6,6 +6,8 @@ use std::io;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::limits;
+
 /// The environment variable that marks a task's processes with its key, so that a process which was
 /// started just before the keeper died is found again.
 pub(crate) const MARKER: &str = "SHOAL_TASK_KEY";
@@ -76,16 +78,60 @@ pub(crate) fn living_children(parent: u32) -> Vec<u32> {
 }
 
 /// The leader of the process group that carries a task's mark, if it lives.
+///
+/// A process that is about to become its program has no environment for a moment, though whoever
+/// started it goes on already: such a one is looked at again.
 pub(crate) fn marked(key: &str) -> Option<(u32, Stat)> {
     let mark = format!("{MARKER}={key}");
-    all().find_map(|pid| {
-        let stat = stat(pid).filter(|s| s.group == pid && !s.zombie)?;
-        let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-        environment
-            .split(|&byte| byte == 0)
-            .any(|variable| variable == mark.as_bytes())
-            .then_some((pid, stat))
-    })
+    for _ in 0..limits::BECOMING_TRIES {
+        let mut becoming = false;
+        for pid in all() {
+            let Some(stat) = stat(pid).filter(|s| s.group == pid && !s.zombie) else {
+                continue;
+            };
+            match environment(pid) {
+                Environment::Of(bytes) => {
+                    if bytes.split(|&byte| byte == 0).any(|v| v == mark.as_bytes()) {
+                        return Some((pid, stat));
+                    }
+                }
+                Environment::Becoming => becoming = true,
+                Environment::None => {}
+            }
+        }
+        if !becoming {
+            return None;
+        }
+        std::thread::sleep(limits::BECOMING_PAUSE);
+    }
+    None
+}
+
+/// What is known of a process' environment.
+#[derive(Debug)]
+enum Environment {
+    /// Its variables, each ended by a zero; none perhaps.
+    Of(Vec<u8>),
+    /// The kernel is loading its program.
+    Becoming,
+    /// It has ended, is no program, or is not ours to look at.
+    None,
+}
+
+fn environment(pid: u32) -> Environment {
+    let read = |name: &str| fs::read(format!("/proc/{pid}/{name}"));
+    let Ok(bytes) = read("environ") else {
+        return Environment::None;
+    };
+    if !bytes.is_empty() {
+        return Environment::Of(bytes);
+    }
+    // Arguments and environment appear together; threads of the kernel have neither, and no program.
+    match (read("cmdline"), fs::read_link(format!("/proc/{pid}/exe"))) {
+        (Ok(arguments), Ok(_)) if arguments.is_empty() => Environment::Becoming,
+        (Ok(_), Ok(_)) => Environment::Of(read("environ").unwrap_or_default()),
+        (Err(_), _) | (_, Err(_)) => Environment::None,
+    }
 }
 
 /// A number as the kernel's process id; no process has 0 or a number too large.
