@@ -79,24 +79,26 @@ pub(crate) fn living_children(parent: u32) -> Vec<u32> {
 
 /// The leader of the process group that carries a task's mark, if it lives.
 ///
-/// A process that is about to become its program has no environment for a moment, though whoever
-/// started it goes on already: such a one is looked at again.
+/// A process that is about to become its program does not carry the mark yet: it is what the keeper
+/// before this one was, and then, for a moment, has no environment at all, though whoever started it
+/// goes on already. Such a one is looked at again.
 pub(crate) fn marked(key: &str) -> Option<(u32, Stat)> {
     let mark = format!("{MARKER}={key}");
     for _ in 0..limits::BECOMING_TRIES {
         let mut becoming = false;
         for pid in all() {
-            let Some(stat) = stat(pid).filter(|s| s.group == pid && !s.zombie) else {
-                continue;
-            };
-            match environment(pid) {
-                Environment::Of(bytes) => {
-                    if bytes.split(|&byte| byte == 0).any(|v| v == mark.as_bytes()) {
+            match program(pid) {
+                Program::With(environment) => {
+                    let Some(stat) = stat(pid).filter(|s| s.group == pid && !s.zombie) else {
+                        continue;
+                    };
+                    let mut variables = environment.split(|&byte| byte == 0);
+                    if variables.any(|variable| variable == mark.as_bytes()) {
                         return Some((pid, stat));
                     }
                 }
-                Environment::Becoming => becoming = true,
-                Environment::None => {}
+                Program::Becoming => becoming = true,
+                Program::None => {}
             }
         }
         if !becoming {
@@ -107,30 +109,34 @@ pub(crate) fn marked(key: &str) -> Option<(u32, Stat)> {
     None
 }
 
-/// What is known of a process' environment.
+/// What a process runs.
 #[derive(Debug)]
-enum Environment {
-    /// Its variables, each ended by a zero; none perhaps.
-    Of(Vec<u8>),
-    /// The kernel is loading its program.
+enum Program {
+    /// A program with these variables, each ended by a zero; none perhaps.
+    With(Vec<u8>),
+    /// None yet: it was cloned by a keeper of this folder, or the kernel is loading its program.
     Becoming,
-    /// It has ended, is no program, or is not ours to look at.
+    /// It has ended, is a thread of the kernel, or is not ours to look at.
     None,
 }
 
-fn environment(pid: u32) -> Environment {
+fn program(pid: u32) -> Program {
     let read = |name: &str| fs::read(format!("/proc/{pid}/{name}"));
-    let Ok(bytes) = read("environ") else {
-        return Environment::None;
+    // Arguments and environment appear together.
+    let Ok(arguments) = read("cmdline") else {
+        return Program::None;
     };
-    if !bytes.is_empty() {
-        return Environment::Of(bytes);
-    }
-    // Arguments and environment appear together; threads of the kernel have neither, and no program.
-    match (read("cmdline"), fs::read_link(format!("/proc/{pid}/exe"))) {
-        (Ok(arguments), Ok(_)) if arguments.is_empty() => Environment::Becoming,
-        (Ok(_), Ok(_)) => Environment::Of(read("environ").unwrap_or_default()),
-        (Err(_), _) | (_, Err(_)) => Environment::None,
+    let is_keeper = || fs::read("/proc/self/cmdline").is_ok_and(|own| own == arguments);
+    if arguments.is_empty() {
+        // Threads of the kernel stay without arguments, and have no program.
+        match fs::read_link(format!("/proc/{pid}/exe")) {
+            Ok(_) => Program::Becoming,
+            Err(_) => Program::None,
+        }
+    } else if pid != std::process::id() && is_keeper() {
+        Program::Becoming
+    } else {
+        read("environ").map_or(Program::None, Program::With)
     }
 }
 
