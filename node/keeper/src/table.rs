@@ -473,21 +473,28 @@ fn describe(spec: &Spec, error: &SpawnError, errors: &OwnedFd) -> Failure {
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::CommandExt as _;
-    use std::process::{Command, Stdio};
+    use std::process::{Child, Command, Stdio};
 
     use super::*;
+
+    /// A process that does not outlive its test.
+    struct Sleeper(Child);
+
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            // It may have been ended by the test.
+            let (_, _) = (self.0.kill(), self.0.wait());
+        }
+    }
 
     #[test]
     fn a_process_whose_start_was_not_journaled_is_found_by_its_mark() {
         let dir = tempfile::tempdir().unwrap();
         let key = format!("f/marked {}@1", std::process::id());
-        let mut process = Command::new("sleep")
-            .arg("1000")
-            .env(process::MARKER, &key)
-            .stdin(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .unwrap();
+        let mut command = Command::new("sleep");
+        command.arg("1000").env(process::MARKER, &key);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let mut process = Sleeper(command.process_group(0).spawn().unwrap());
         let (mut journal, _) = Journal::open(&dir.path().join("journal")).unwrap();
         let intended = |key: &str| Record::Intended { key: key.into() };
         let records = vec![intended(&key), intended("f/never started@2")];
@@ -497,7 +504,7 @@ mod tests {
         let table = Table::recover(journal, records).unwrap();
         let found = table.get(&key).unwrap();
         assert!(
-            matches!(found.state, State::Running { pid, .. } if pid == process.id()),
+            matches!(found.state, State::Running { pid, .. } if pid == process.0.id()),
             "{found:?}"
         );
         assert_eq!(table.adopted().count(), 1);
@@ -510,7 +517,7 @@ mod tests {
             }
         ));
         table.signal(&key, Signal::KILL).unwrap();
-        process.wait().unwrap();
+        process.0.wait().unwrap();
         assert_eq!(table.signal(&key, Signal::KILL), Err(NotRunning));
     }
 }
