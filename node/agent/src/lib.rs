@@ -14,6 +14,7 @@
 
 mod book;
 mod config;
+pub mod frames;
 pub mod limits;
 mod machine;
 mod port;

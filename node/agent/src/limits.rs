@@ -17,6 +17,8 @@ pub const TOMBSTONES: usize = 1_024;
 pub const FORGOTTEN: usize = 256;
 /// File pieces that are being read at one time; beyond it a read is refused. Ours.
 pub const READS: usize = 64;
+/// Bytes of one frame of the checkpoint log; more records make more frames. Ours.
+pub const FRAME_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of the frameworks' own encodings in one hello; beyond it they are left out, as the ledger
 /// has them. Ours.
 pub const HELLO_RAW_BYTES: usize = SESSION_MESSAGE_BYTES / 2;

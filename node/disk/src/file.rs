@@ -68,7 +68,7 @@ pub fn atomic_write(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 /// Whether there is no room, which may come back.
-pub(crate) fn is_full(error: &io::Error) -> bool {
+pub fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

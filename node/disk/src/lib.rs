@@ -7,6 +7,8 @@
 mod append;
 mod backup;
 mod directory;
+#[cfg(feature = "faults")]
+pub mod faulty;
 mod file;
 mod frames;
 pub mod inspect;
@@ -20,7 +22,7 @@ mod writer;
 pub use append::append;
 pub use backup::{Backup, BackupBytes, BackupError, BackupHeader};
 pub use directory::{DataDirectory, DirectoryError, Identity, Minted};
-pub use file::{Io, System, atomic_write};
+pub use file::{Io, System, atomic_write, is_full};
 pub use recovery::{DamageError, recover};
 pub use snapshot::SnapshotFile;
 pub use writer::{Event, LogWriter};

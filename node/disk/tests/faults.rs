@@ -4,177 +4,20 @@
 //! A power cut ends a life at any write or sync; of what was not synced by then, each write is kept,
 //! lost or torn by itself. Space runs out in the middle of a write and comes back.
 
-use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use shoal_api::{Dice, Index, RaftId, Term};
-use shoal_disk::{DamageError, Event, Io, LogWriter, System, recover};
+use shoal_disk::faulty::{Faulty, Supply};
+use shoal_disk::{DamageError, Event, LogWriter, recover};
 use shoal_quorum::{
     Batch, EntryKind, HardState, LogEntry, Membership, Recovered, Snapshot, Ticket,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A write that no sync has covered, and what it replaced.
-struct Unsynced {
-    file: u64,
-    offset: u64,
-    before: Vec<u8>,
-    after: Vec<u8>,
-}
-
-struct State {
-    dice: Dice,
-    /// Writes and syncs until the power fails.
-    left: u64,
-    /// Of each thousand writes, how many find no room.
-    full: u16,
-    unsynced: Vec<Unsynced>,
-}
-
-/// A disk on a bad supply.
-struct Faulty(Mutex<State>);
-
-impl std::fmt::Debug for Faulty {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Faulty")
-    }
-}
-
-fn off() -> io::Error {
-    io::Error::other("the power is off")
-}
-
-fn number(file: &File) -> u64 {
-    file.metadata().expect("an open file has metadata").ino()
-}
-
-impl State {
-    /// Writes some of it, and remembers how to take that back.
-    fn put(&mut self, file: &File, bytes: &[u8], offset: u64) {
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let reader = File::open(path).expect("an open file can be opened again");
-        let mut before = vec![0; bytes.len()];
-        let mut have = 0;
-        while have < before.len() {
-            let more = reader.read_at(&mut before[have..], offset + have as u64);
-            match more.expect("what was written can be read") {
-                0 => break,
-                more => have += more,
-            }
-        }
-        file.write_all_at(bytes, offset)
-            .expect("there is room here");
-        self.unsynced.push(Unsynced {
-            file: number(file),
-            offset,
-            before,
-            after: bytes.to_vec(),
-        });
-    }
-
-    /// One more operation; an error if the power fails at it.
-    fn spend(&mut self) -> io::Result<()> {
-        if self.left == 0 {
-            return Err(off());
-        }
-        self.left -= 1;
-        if self.left == 0 { Err(off()) } else { Ok(()) }
-    }
-}
-
-impl Faulty {
-    fn new(dice: Dice, left: u64, full: u16) -> Faulty {
-        Faulty(Mutex::new(State {
-            dice,
-            left,
-            full,
-            unsynced: Vec::new(),
-        }))
-    }
-
-    /// The power has failed: what the disk holds is decided.
-    fn cut(&self, folder: &Path) {
-        let mut state = self.0.lock().unwrap();
-        let State { dice, unsynced, .. } = &mut *state;
-        let files: BTreeMap<u64, PathBuf> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap())
-            .map(|entry| (entry.metadata().unwrap().ino(), entry.path()))
-            .collect();
-        let open = |number| {
-            let path = files.get(&number)?;
-            Some(OpenOptions::new().write(true).open(path).unwrap())
-        };
-        for write in unsynced.iter().rev() {
-            if let Some(file) = open(write.file) {
-                file.write_all_at(&write.before, write.offset).unwrap();
-            }
-        }
-        for write in unsynced.drain(..) {
-            let Some(file) = open(write.file) else {
-                continue;
-            };
-            let length = write.after.len() as u64;
-            let (from, to) = match dice.below(4) {
-                0 => (0, 0),
-                1 => (0, length),
-                2 => (0, dice.below(length + 1)),
-                3.. => (dice.below(length + 1), length),
-            };
-            let kept = &write.after[from as usize..to as usize];
-            file.write_all_at(kept, write.offset + from).unwrap();
-        }
-    }
-}
-
-impl Io for Faulty {
-    fn allocate(&self, file: &File, bytes: u64) -> io::Result<()> {
-        let mut state = self.0.lock().unwrap();
-        state.spend()?;
-        let full = state.full;
-        if state.dice.chance(full) {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        System.allocate(file, bytes)
-    }
-
-    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut state = self.0.lock().unwrap();
-        if state.left == 0 {
-            return Err(off());
-        }
-        let full = state.full;
-        let ends = state.spend().is_err();
-        if ends || state.dice.chance(full) {
-            let short = state.dice.below(bytes.len() as u64 + 1) as usize;
-            state.put(file, &bytes[..short], offset);
-            return Err(if ends {
-                off()
-            } else {
-                io::ErrorKind::StorageFull.into()
-            });
-        }
-        state.put(file, bytes, offset);
-        Ok(())
-    }
-
-    fn sync(&self, file: &File) -> io::Result<()> {
-        let mut state = self.0.lock().unwrap();
-        state.spend()?;
-        let number = number(file);
-        state.unsynced.retain(|write| write.file != number);
-        Ok(())
-    }
-}
 
 /// What a log should hold after each batch that was ordered.
 struct Model {
@@ -362,7 +205,8 @@ fn power_cuts_lose_nothing_that_was_acknowledged() {
         let mut model = Model::new();
         for life in 0..6 {
             let left = 1 + moves.below(40);
-            let io = Faulty::new(dice.child(&format!("life {life}")), left, 0);
+            let supply = Supply::fails_after(left);
+            let io = Faulty::new(dice.child(&format!("life {life}")), supply);
             let io = Arc::new(io);
             live(
                 folder.path(),
@@ -386,7 +230,7 @@ fn a_disk_that_is_full_now_and_then_keeps_everything() {
         let mut moves = dice.child("moves");
         let folder = tempfile::tempdir().unwrap();
         let mut model = Model::new();
-        let io = Arc::new(Faulty::new(dice.child("life"), u64::MAX, 150));
+        let io = Arc::new(Faulty::new(dice.child("life"), Supply::FULL_AT_TIMES));
         live(folder.path(), io, &mut model, &mut moves, Ending::Patient).unwrap();
         assert_eq!(model.durable, model.states.len() - 1, "seed {seed}");
         let found = recover(folder.path()).unwrap().unwrap_or_default();
@@ -403,7 +247,7 @@ fn rot_is_refused_and_never_read() {
         let mut moves = dice.child("moves");
         let folder = tempfile::tempdir().unwrap();
         let mut model = Model::new();
-        let io = Arc::new(Faulty::new(dice.child("life"), u64::MAX, 0));
+        let io = Arc::new(Faulty::new(dice.child("life"), Supply::GOOD));
         live(folder.path(), io, &mut model, &mut moves, Ending::Patient).unwrap();
         let mut paths: Vec<PathBuf> = std::fs::read_dir(folder.path())
             .unwrap()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use shoal_agent::frames::Frames;
 use shoal_agent::{Agent, ContainerId, Input, Output, SessionChange, Signal, Spawn, Ticket};
 use shoal_api::session::FileError;
 use shoal_api::{HostPort, TaskKey};
@@ -11,7 +12,6 @@ use shoal_keeper::protocol::Request;
 use tokio::sync::{mpsc, watch};
 
 use super::keeper::{self, KeeperNews, Life, Order};
-use super::log::Frames;
 use super::sandbox::Sandboxes;
 use super::store::{Store, StoreEvent};
 use super::window::Asks;

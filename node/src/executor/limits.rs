@@ -12,8 +12,6 @@ pub const MESSAGES: usize = 8 * 1024;
 pub const MESSAGES_AT_ONCE: usize = 256;
 /// Orders that wait for the keeper. Full: the connection to it is given up and it is listed again.
 pub const ORDERS: usize = 64 * 1024;
-/// Bytes of one frame of the checkpoint log; more records make more frames. Ours.
-pub const FRAME_BYTES: usize = 4 * 1024 * 1024;
 /// The checkpoint log is written anew when it is longer than this and four times what it says. Ours.
 pub const LOG_BYTES: u64 = 8 * 1024 * 1024;
 /// Bytes of one piece of a file. Source: Mesos, 16 pages.

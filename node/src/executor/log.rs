@@ -1,22 +1,25 @@
-//! The checkpoint log on disk: frames of records, each whole or not there.
+//! The checkpoint log on disk: who may write it, and what a restart finds. Its bytes are the agent's
+//! [`frames`].
 //!
-//! A frame is one append and one sync. Before its body it has its length, a sum of the body and a sum
-//! of both, so that a frame which a crash tore is told from one that was damaged later: nothing whole
-//! can follow a torn frame, as the next one is written only once the last is on disk.
+//! Beside the log lies a mark, how long it was when it was last synced: it is written after each sync
+//! without a sync of its own, and lets the last frame be missed too, not only those in the middle.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use shoal_agent::Record;
+use shoal_agent::frames::{self, FramesError, MAGIC};
+use shoal_disk::{Io, is_full};
 use thiserror::Error;
 
 use super::limits;
 
-const MAGIC: &[u8; 8] = b"shoalcp1";
-const HEADER: usize = 12;
+/// Bytes of the mark: a number and its sum.
+const MARK: usize = 12;
 
 /// Why the agent cannot rely on its log. Nothing changed.
 #[derive(Debug, Error)]
@@ -59,9 +62,11 @@ pub enum LogError {
 /// The open log. Whoever has it open is the only one: its folder is locked.
 #[derive(Debug)]
 pub struct Log {
+    io: Arc<dyn Io>,
     path: PathBuf,
     folder: File,
     file: File,
+    mark: File,
     length: u64,
 }
 
@@ -70,33 +75,37 @@ impl Log {
     ///
     /// # Errors
     /// [`LogError`].
-    pub fn open(path: &Path) -> Result<(Log, Vec<Record>), LogError> {
+    pub fn open(path: &Path, io: Arc<dyn Io>) -> Result<(Log, Vec<Record>), LogError> {
         let disk = |error| LogError::Disk {
             path: path.to_owned(),
             error,
         };
         let folder = lock(path)?;
+        let mark = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path.with_extension("mark"))
+            .map_err(disk)?;
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(disk(error)),
         };
-        if bytes.len() < MAGIC.len() && MAGIC.starts_with(&bytes) {
-            let (file, length) = replace(path, &folder, &[]).map_err(disk)?;
+        if bytes.len() < MAGIC.len() && MAGIC.starts_with(&bytes) && synced(&mark) == 0 {
+            let (file, length) = replace(&*io, path, &folder, &mark, &[]).map_err(disk)?;
             let log = Log {
+                io,
                 path: path.to_owned(),
                 folder,
                 file,
+                mark,
                 length,
             };
             return Ok((log, Vec::new()));
         }
-        if !bytes.starts_with(MAGIC) {
-            return Err(LogError::Unknown {
-                path: path.to_owned(),
-            });
-        }
-        let (records, length) = read_frames(path, &bytes)?;
+        let (records, length) = whole(path, &bytes, synced(&mark))?;
         let file = OpenOptions::new().write(true).open(path).map_err(disk)?;
         if length < bytes.len() {
             tracing::warn!(
@@ -108,30 +117,33 @@ impl Log {
             file.sync_all().map_err(disk)?;
         }
         let log = Log {
+            io,
             path: path.to_owned(),
             folder,
             file,
+            mark,
             length: length as u64,
         };
         Ok((log, records))
     }
 
-    /// Writes the log anew with these frames only.
+    /// Writes the log anew with these frames only; they are on disk then.
     ///
     /// # Errors
     /// The disk's; the old log is still in place.
     pub fn rewrite(&mut self, frames: &[u8]) -> io::Result<()> {
-        (self.file, self.length) = replace(&self.path, &self.folder, frames)?;
+        let (io, path) = (&*self.io, &self.path);
+        (self.file, self.length) = replace(io, path, &self.folder, &self.mark, frames)?;
         Ok(())
     }
 
-    /// Appends frames; they are not on disk before [`Log::sync`].
+    /// Appends a frame; it is not on disk before [`Log::sync`], and nothing may be appended until then.
     ///
     /// # Errors
     /// The disk's: it is as if nothing had been appended, and it may be tried again.
-    pub fn append(&mut self, frames: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(frames, self.length)?;
-        self.length += frames.len() as u64;
+    pub fn append(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.io.write(&self.file, frame, self.length)?;
+        self.length += frame.len() as u64;
         Ok(())
     }
 
@@ -140,7 +152,8 @@ impl Log {
     /// # Errors
     /// The disk's: what was appended may be lost, and the log must not be used any more.
     pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.io.sync(&self.file)?;
+        set_mark(&*self.io, &self.mark, self.length)
     }
 
     /// How long it is, in bytes.
@@ -171,131 +184,84 @@ fn lock(path: &Path) -> Result<File, LogError> {
     }
 }
 
-/// Replaces a log by one that holds these frames only, atomically; the file, and how long it is.
-fn replace(path: &Path, folder: &File, frames: &[u8]) -> io::Result<(File, u64)> {
-    let next = path.with_extension("next");
-    let mut file = File::create(&next)?;
-    file.write_all(MAGIC)?;
-    file.write_all(frames)?;
-    file.sync_all()?;
-    std::fs::rename(&next, path)?;
-    folder.sync_all()?;
-    Ok((file, (MAGIC.len() + frames.len()) as u64))
-}
-
-/// Collects records into frames.
-#[derive(Debug, Default)]
-pub struct Frames {
-    bytes: Vec<u8>,
-    /// Where the last frame begins, if it is open.
-    open: Option<usize>,
-}
-
-impl Frames {
-    /// Adds a record.
-    pub fn push(&mut self, record: &Record) {
-        let body = record.encode();
-        let begin = *self.open.get_or_insert_with(|| {
-            let begin = self.bytes.len();
-            self.bytes.resize(begin + HEADER, 0);
-            begin
-        });
-        let length = u32::try_from(body.len()).expect("a record is short");
-        self.bytes.extend(length.to_le_bytes());
-        self.bytes.extend(body);
-        if self.bytes.len() - begin >= limits::FRAME_BYTES {
-            self.close();
-        }
-    }
-
-    /// Whether there is nothing.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// Whether there is so much that it should be written.
-    pub fn is_long(&self) -> bool {
-        self.bytes.len() >= limits::FRAME_BYTES
-    }
-
-    /// The frames so far.
-    pub fn take(&mut self) -> Vec<u8> {
-        self.close();
-        std::mem::take(&mut self.bytes)
-    }
-
-    fn close(&mut self) {
-        let Some(begin) = self.open.take() else {
-            return;
-        };
-        let body = &self.bytes[begin + HEADER..];
-        let length = u32::try_from(body.len()).expect("a frame is bounded");
-        let header = header(length, crc32(body));
-        self.bytes[begin..begin + HEADER].copy_from_slice(&header);
-    }
-}
-
-fn header(length: u32, sum: u32) -> [u8; HEADER] {
-    let mut header = [0; HEADER];
-    header[..4].copy_from_slice(&length.to_le_bytes());
-    header[4..8].copy_from_slice(&sum.to_le_bytes());
-    let of_both = crc32(&header[..8]);
-    header[8..].copy_from_slice(&of_both.to_le_bytes());
-    header
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    crc32fast::hash(bytes)
-}
-
-/// The body of the frame at the beginning of these bytes, if it is whole.
-fn whole_frame(bytes: &[u8]) -> Option<&[u8]> {
-    let (head, rest) = bytes.split_first_chunk::<HEADER>()?;
-    let number = |at: usize| {
-        let four = head[at..at + 4].try_into().expect("four bytes");
-        u32::from_le_bytes(four)
-    };
-    if *head != header(number(0), number(4)) {
-        return None;
-    }
-    let body = rest.get(..number(0) as usize)?;
-    (crc32(body) == number(4)).then_some(body)
-}
-
-/// All records, and where the last whole frame ends.
-fn read_frames(path: &Path, bytes: &[u8]) -> Result<(Vec<Record>, usize), LogError> {
+/// What a log holds and where its last whole frame ends, which is not before what the mark says.
+fn whole(path: &Path, bytes: &[u8], synced: u64) -> Result<(Vec<Record>, usize), LogError> {
     let damaged = |offset| LogError::Damaged {
         path: path.to_owned(),
         offset,
     };
-    let mut records = Vec::new();
-    let mut at = MAGIC.len();
-    while at < bytes.len() {
-        let Some(body) = whole_frame(&bytes[at..]) else {
-            let more = (at + 1..bytes.len()).any(|later| whole_frame(&bytes[later..]).is_some());
-            if more {
-                return Err(damaged(at));
-            }
-            break;
-        };
-        read_records(body, &mut records).ok_or_else(|| damaged(at))?;
-        at += HEADER + body.len();
+    if (bytes.len() as u64) < synced {
+        return Err(damaged(bytes.len()));
     }
-    Ok((records, at))
+    let (records, length) = frames::read(bytes).map_err(|error| match error {
+        FramesError::Unknown => LogError::Unknown {
+            path: path.to_owned(),
+        },
+        FramesError::Damaged { offset } => damaged(offset),
+    })?;
+    if (length as u64) < synced {
+        return Err(damaged(length));
+    }
+    Ok((records, length))
 }
 
-fn read_records(mut body: &[u8], records: &mut Vec<Record>) -> Option<()> {
-    while let Some((length, rest)) = body.split_first_chunk::<4>() {
-        let (record, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        records.push(Record::decode(record).ok()?);
-        body = rest;
+/// How long the log was when it was last synced. Without a mark the last frame cannot be missed; with a
+/// wrong one a log would be refused in vain, so it has a sum.
+fn synced(mark: &File) -> u64 {
+    let mut bytes = [0; MARK];
+    let read = mark.read_exact_at(&mut bytes, 0);
+    let length = u64::from_le_bytes(*bytes.first_chunk().expect("a mark has eight bytes"));
+    if read.is_ok() && bytes == mark_of(length) {
+        length
+    } else {
+        0
     }
-    body.is_empty().then_some(())
+}
+
+fn mark_of(length: u64) -> [u8; MARK] {
+    let mut bytes = [0; MARK];
+    let (number, sum) = bytes.split_at_mut(8);
+    number.copy_from_slice(&length.to_le_bytes());
+    sum.copy_from_slice(&crc32fast::hash(number).to_le_bytes());
+    bytes
+}
+
+/// Notes how long the log is on disk. It is a hint: a full disk is no reason to stop.
+fn set_mark(io: &dyn Io, mark: &File, length: u64) -> io::Result<()> {
+    match io.write(mark, &mark_of(length), 0) {
+        Err(error) if is_full(&error) => Ok(()),
+        written => written,
+    }
+}
+
+/// Replaces a log by one that holds these frames only, atomically; the file, and how long it is.
+fn replace(
+    io: &dyn Io,
+    path: &Path,
+    folder: &File,
+    mark: &File,
+    frames: &[u8],
+) -> io::Result<(File, u64)> {
+    let next = path.with_extension("next");
+    let file = File::create(&next)?;
+    let bytes = [MAGIC, frames].concat();
+    io.write(&file, &bytes, 0)?;
+    io.sync(&file)?;
+    // What the mark says is of the old log, which may have been longer.
+    io.write(mark, &mark_of(0), 0)?;
+    io.sync(mark)?;
+    std::fs::rename(&next, path)?;
+    folder.sync_all()?;
+    let length = bytes.len() as u64;
+    set_mark(io, mark, length)?;
+    Ok((file, length))
 }
 
 #[cfg(test)]
 mod tests {
     use shoal_agent::BootId;
+    use shoal_agent::frames::Frames;
+    use shoal_disk::System;
 
     use super::*;
 
@@ -308,7 +274,7 @@ mod tests {
     }
 
     fn read(path: &Path) -> Result<Vec<u128>, LogError> {
-        let (_, records) = Log::open(path)?;
+        let (_, records) = Log::open(path, Arc::new(System))?;
         let number = |record| match record {
             Record::Booted(BootId(number)) => number,
             other => panic!("{other:?}"),
@@ -320,7 +286,7 @@ mod tests {
     fn what_was_appended_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let (mut log, records) = Log::open(&path).unwrap();
+        let (mut log, records) = Log::open(&path, Arc::new(System)).unwrap();
         assert!(records.is_empty());
         log.append(&frames(&[1, 2])).unwrap();
         log.append(&frames(&[3])).unwrap();
@@ -328,12 +294,12 @@ mod tests {
         assert!(matches!(read(&path), Err(LogError::Taken { .. })));
         drop(log);
         assert_eq!(read(&path).unwrap(), [1, 2, 3]);
-        let (mut log, _) = Log::open(&path).unwrap();
+        let (mut log, _) = Log::open(&path, Arc::new(System)).unwrap();
         log.rewrite(&frames(&[9])).unwrap();
         log.append(&frames(&[4])).unwrap();
         drop(log);
         assert_eq!(read(&path).unwrap(), [9, 4]);
-        let (log, _) = Log::open(&path).unwrap();
+        let (log, _) = Log::open(&path, Arc::new(System)).unwrap();
         assert_eq!(log.length(), std::fs::metadata(&path).unwrap().len());
     }
 
@@ -341,26 +307,30 @@ mod tests {
     fn a_torn_tail_is_cut_and_damage_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let (mut log, _) = Log::open(&path).unwrap();
+        let (mut log, _) = Log::open(&path, Arc::new(System)).unwrap();
         log.append(&frames(&[1, 2])).unwrap();
         let first = std::fs::read(&path).unwrap().len();
         log.append(&frames(&[3, 4])).unwrap();
         drop(log);
         let whole = std::fs::read(&path).unwrap();
+        let unmarked = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            std::fs::remove_file(path.with_extension("mark")).unwrap();
+        };
         for length in 0..whole.len() {
-            std::fs::write(&path, &whole[..length]).unwrap();
+            unmarked(&whole[..length]);
             let expected: &[u128] = if length < first { &[] } else { &[1, 2] };
             assert_eq!(read(&path).unwrap(), expected, "{length}");
         }
         // As when the file grew and its last pages were not written.
         let mut zeroed = whole.clone();
         zeroed[first..].fill(0);
-        std::fs::write(&path, &zeroed).unwrap();
+        unmarked(&zeroed);
         assert_eq!(read(&path).unwrap(), [1, 2]);
         for at in 0..first {
             let mut damaged = whole.clone();
             damaged[at] ^= 4;
-            std::fs::write(&path, &damaged).unwrap();
+            unmarked(&damaged);
             assert!(
                 matches!(
                     read(&path),
@@ -369,5 +339,28 @@ mod tests {
                 "{at}"
             );
         }
+    }
+
+    #[test]
+    fn what_was_synced_is_missed_at_the_end_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let (mut log, _) = Log::open(&path, Arc::new(System)).unwrap();
+        log.append(&frames(&[1, 2])).unwrap();
+        log.sync().unwrap();
+        drop(log);
+        let whole = std::fs::read(&path).unwrap();
+        for length in 0..whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(
+                matches!(read(&path), Err(LogError::Damaged { offset, .. }) if offset <= length),
+                "{length}"
+            );
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(
+            read(&path),
+            Err(LogError::Damaged { offset: 0, .. })
+        ));
     }
 }

@@ -6,6 +6,8 @@
 
 mod command;
 mod drive;
+#[cfg(test)]
+mod faults;
 pub mod files;
 mod keeper;
 pub mod limits;
@@ -20,6 +22,7 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use shoal_agent::{Agent, Config, Counters, Recovered, StartError};
 use shoal_api::session::SessionRefusal;
@@ -139,7 +142,8 @@ impl Executor {
         let boot = BootId::current().map_err(|error| folder(&PathBuf::from("/proc"), error))?;
 
         let (store_events, store_ears) = mpsc::channel(limits::EVENTS);
-        let (store, records) = store::Store::start(&data.join("checkpoint"), store_events)?;
+        let (checkpoint, io) = (data.join("checkpoint"), Arc::new(shoal_disk::System));
+        let (store, records) = store::Store::start(&checkpoint, io, store_events)?;
         let http = config.info.http.clone();
         let (show, status) = watch::channel(Status::default());
         let (window, asks) = Window::new(config.info.clone(), &data, status.clone());

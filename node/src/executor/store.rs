@@ -2,9 +2,12 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use shoal_agent::frames::split_first;
 use shoal_agent::{Record, Ticket};
+use shoal_disk::{Io, is_full};
 use tokio::sync::mpsc;
 
 use super::limits;
@@ -42,9 +45,10 @@ impl Store {
     /// [`LogError`].
     pub fn start(
         path: &Path,
+        io: Arc<dyn Io>,
         events: mpsc::Sender<StoreEvent>,
     ) -> Result<(Store, Vec<Record>), LogError> {
-        let (log, records) = Log::open(path)?;
+        let (log, records) = Log::open(path, io)?;
         let length = log.length();
         let (orders, receiver) = sync_channel(1);
         std::thread::Builder::new()
@@ -101,8 +105,7 @@ impl Store {
 
 fn write(mut log: Log, orders: &Receiver<Order>, events: &mpsc::Sender<StoreEvent>) {
     while let Ok(order) = orders.recv() {
-        let result = carry_out(&mut log, &order).and_then(|last| log.sync().map(|()| last));
-        match result {
+        match carry_out(&mut log, &order) {
             Ok(last) => tell(events, StoreEvent::Written(last)),
             Err(error) => return tell(events, StoreEvent::Failed(error)),
         }
@@ -114,15 +117,30 @@ fn tell(events: &mpsc::Sender<StoreEvent>, event: StoreEvent) {
     let _stopped = events.blocking_send(event);
 }
 
-/// Carries an order out; while the disk is full it tries again.
+/// Carries an order out: all of it is on disk then. Each frame is before the next one is written, so
+/// that a restart can tell a torn one from damage.
 fn carry_out(log: &mut Log, order: &Order) -> io::Result<Ticket> {
+    match order {
+        Order::Append { frames, last } => {
+            let mut rest = &frames[..];
+            while let Some((frame, more)) = split_first(rest) {
+                once_there_is_room(|| log.append(frame))?;
+                log.sync()?;
+                rest = more;
+            }
+            Ok(*last)
+        }
+        Order::Rewrite { frames, last } => {
+            once_there_is_room(|| log.rewrite(frames))?;
+            Ok(*last)
+        }
+    }
+}
+
+/// Tries again while the disk is full; any other error is final.
+fn once_there_is_room(mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     loop {
-        let (result, last) = match order {
-            Order::Append { frames, last } => (log.append(frames), *last),
-            Order::Rewrite { frames, last } => (log.rewrite(frames), *last),
-        };
-        match result {
-            Ok(()) => return Ok(last),
+        match attempt() {
             Err(error) if is_full(&error) => {
                 tracing::error!(
                     %error,
@@ -130,14 +148,7 @@ fn carry_out(log: &mut Log, order: &Order) -> io::Result<Ticket> {
                 );
                 std::thread::sleep(limits::WRITE_AGAIN);
             }
-            Err(error) => return Err(error),
+            result => return result,
         }
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
 }
