@@ -9,6 +9,7 @@ use shoal_api::member::Tags;
 use shoal_api::{Generation, Name, NodeId, Plants};
 use thiserror::Error;
 
+use crate::keyring::Secrecy;
 use crate::limits;
 
 /// Why a configuration cannot work. Nothing was started; the caller must give other values.
@@ -162,6 +163,12 @@ pub struct Config {
     pub keep_left: Duration,
     /// The seed of all chance in the machine; one seed, one trace.
     pub seed: u64,
+    /// Who must have a key, and the keys. Default: gossip is plain; a node that runs for others
+    /// asks for more.
+    pub secrecy: Secrecy,
+    /// What nonces begin with: 64 bits of the system's entropy, drawn for this life alone. Default:
+    /// the seed, which is enough for a simulation only.
+    pub entropy: u64,
     /// Deliberate defects, for the simulator's teeth; none in a real node.
     pub plants: Plants,
 }
@@ -190,6 +197,8 @@ impl Config {
             profile: Profile::default(),
             keep_failed: Config::KEEP,
             keep_left: Config::KEEP,
+            secrecy: Secrecy::default(),
+            entropy: seed,
             seed,
             plants: Plants::NONE,
         }

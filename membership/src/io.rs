@@ -7,6 +7,7 @@ use shoal_api::member::MemberEvent;
 use shoal_api::{Generation, Name, NodeId};
 
 use crate::config::NodeTags;
+use crate::keyring::Secrecy;
 
 /// Something that happens to a member.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub enum Input {
     Leave,
     /// Tell something else about this node.
     SetTags(NodeTags),
+    /// Seal and open with these keys from here on.
+    SetSecrecy(Secrecy),
 }
 
 /// Something that a member wants done or known.

@@ -2,7 +2,7 @@
 //!
 //! A pure machine around `foca`'s SWIM, in the Serf style: [`Membership`] takes an [`Input`] and the
 //! time, and says what it wants done as [`Output`]s. What lives here: identities and lives, the
-//! datagram's envelope, joining by address only, the table of members with leaving, left and failed
+//! datagram's envelope and its keys, joining by address only, the table of members with leaving, left and failed
 //! told apart, tags and how they spread, synchronising, name conflicts. What deliberately does not:
 //! sockets, clocks and threads (the driver in `node` has them), and any decision about leases,
 //! leaders or resources (gossip only suspects).
@@ -25,12 +25,14 @@ mod envelope;
 mod identity;
 mod io;
 mod join;
+mod keyring;
 pub mod limits;
 mod machine;
 mod message;
 mod news;
 mod pull;
 mod receive;
+mod replay;
 mod schedule;
 mod send;
 mod stats;
@@ -41,6 +43,7 @@ mod timing;
 
 pub use config::{Config, ConfigError, Label, LabelError, NodeTags, Profile, TagsError};
 pub use io::{Input, Output};
+pub use keyring::{KEY_BYTES, Key, KeyId, Keyring, KeyringError, NoKey, Policy, Secrecy};
 pub use machine::Membership;
 pub use shoal_api::member::{Member, MemberEvent, MemberStatus, Tags};
 pub use stats::{DropReason, Stats};

@@ -5,8 +5,13 @@
 /// Bytes in one datagram, in and out; a longer one is dropped. Source: memberlist's UDP buffer,
 /// which fits an Ethernet frame with room for tunnels.
 pub const DATAGRAM_BYTES: usize = 1_400;
-/// Bytes in front of the sections: version, flags, key id, hash of the label, checksum.
-pub const ENVELOPE_BYTES: usize = 14;
+/// Bytes around the sections at most: version, flags, key id and nonce in front, the tag behind.
+pub const ENVELOPE_BYTES: usize = 34;
+/// Keys in a keyring; further ones are refused. Ours.
+pub const KEYS: usize = 8;
+/// How far datagrams of one sender may overtake each other, in its datagrams; what is further
+/// behind is dropped as replayed. A multiple of 64. Ours: some seconds of a busy sender.
+pub const REPLAY_WINDOW: usize = 1_024;
 /// Sections in one datagram; more make it malformed. Ours.
 pub const SECTIONS: usize = 16;
 /// Bytes in front of a section's body: its type and a length of at most two bytes.
@@ -74,3 +79,4 @@ const _: () = assert!(3 * IDENTITY_BYTES + 8 + 2 + IDENTITY_BYTES + 4 <= SWIM_BY
 const _: () = assert!(NEWS_BYTES_KEPT >= LIFE_BYTES + 2);
 const _: () = assert!(TAG_KEY_BYTES + TAG_VALUE_BYTES + TAG_OVERHEAD_BYTES <= TAGS_BYTES);
 const _: () = assert!(DATAGRAM_BYTES < 1 << 14);
+const _: () = assert!(REPLAY_WINDOW.is_multiple_of(64));

@@ -14,6 +14,7 @@ use crate::envelope::Seal;
 use crate::identity::Identity;
 use crate::io::{Input, Output};
 use crate::news::{News, Topic};
+use crate::replay::Heard;
 use crate::schedule::{Schedule, Timer};
 use crate::stats::{DropReason, Stats};
 use crate::swim::{Fired, Swim, Wanted};
@@ -46,6 +47,7 @@ pub struct Membership {
     pub(crate) config: Config,
     pub(crate) timing: Timing,
     pub(crate) seal: Seal,
+    pub(crate) heard: Heard,
     pub(crate) swim: Swim,
     pub(crate) table: Table,
     pub(crate) news: News,
@@ -87,7 +89,8 @@ impl Membership {
         let swim = Swim::new(identity, timing.foca(1), dice.child("swim"), config.plants);
         let tags = config.tags.get().clone();
         let mut machine = Membership {
-            seal: Seal::new(config.label.clone()),
+            seal: Seal::new(config.label.clone(), config.secrecy.clone(), config.entropy),
+            heard: Heard::default(),
             swim,
             table: Table::new(now, identity, config.name.clone(), tags),
             news: News::default(),
@@ -128,6 +131,7 @@ impl Membership {
             Input::Join { seeds } => self.join(seeds),
             Input::Leave => self.begin_leaving(),
             Input::SetTags(tags) => self.set_tags(tags),
+            Input::SetSecrecy(secrecy) => self.seal.set_secrecy(secrecy),
         }
         if self.phase != Phase::Ended {
             self.settle();

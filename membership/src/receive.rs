@@ -27,8 +27,16 @@ impl Membership {
         if matches!(self.phase, Phase::Lingering | Phase::Ended) {
             return Err(DropReason::Ended);
         }
-        let packet = Packet::read(self.seal.open(bytes)?)?;
+        let opened = self.seal.open(bytes)?;
+        let packet = Packet::read(opened.sections)?;
         self.admit(from, &packet)?;
+        if let Some(number) = opened.number {
+            let table = &self.table;
+            let member = |node| table.get(node).is_some();
+            if !self.heard.take(packet.sender, number, member) {
+                return Err(DropReason::Replayed);
+            }
+        }
         self.stats.sections_skipped += packet.skipped;
         for part in packet.parts {
             if self.phase == Phase::Ended {
@@ -263,7 +271,7 @@ mod tests {
         Membership::new(config, Instant::ZERO).expect("a good configuration")
     }
 
-    fn gossip(machine: &Membership, from: Identity, named: &[Identity]) -> Bytes {
+    fn gossip(machine: &mut Membership, from: Identity, named: &[Identity]) -> Bytes {
         let packet = SwimPacket {
             header: Header {
                 src: from,
@@ -281,7 +289,7 @@ mod tests {
         };
         writer.message(kind::SENDER, &wire::Life::from(life));
         writer.section(kind::SWIM, &packet.encode());
-        writer.finish(&machine.seal)
+        writer.finish(&mut machine.seal)
     }
 
     fn feed(machine: &mut Membership, bytes: Bytes) {
@@ -298,12 +306,12 @@ mod tests {
         let beyond = limits::MEMBERS as u128 + 40;
         for first in (3..beyond).step_by(30) {
             let some: Vec<_> = (first..first + 30).map(named).collect();
-            let bytes = gossip(&machine, sender, &some);
+            let bytes = gossip(&mut machine, sender, &some);
             feed(&mut machine, bytes);
         }
         assert_eq!(machine.members().count(), limits::MEMBERS);
         assert!(machine.stats().updates_skipped > 0);
-        let stranger = gossip(&machine, named(u128::MAX), &[]);
+        let stranger = gossip(&mut machine, named(u128::MAX), &[]);
         feed(&mut machine, stranger);
         assert_eq!(machine.stats().dropped(DropReason::Full), 1);
     }
@@ -314,12 +322,12 @@ mod tests {
             let mut machine = machine();
             let newer = identity(1, 2, 0, "10.0.0.9:1");
             let bytes = match how {
-                0 => gossip(&machine, newer, &[]),
-                _ => gossip(&machine, identity(2, 1, 0, "10.0.0.2:1"), &[newer]),
+                0 => gossip(&mut machine, newer, &[]),
+                _ => gossip(&mut machine, identity(2, 1, 0, "10.0.0.2:1"), &[newer]),
             };
             feed(&mut machine, bytes);
             assert_eq!(machine.next_deadline(), None);
-            let again = gossip(&machine, identity(3, 1, 0, "10.0.0.3:1"), &[]);
+            let again = gossip(&mut machine, identity(3, 1, 0, "10.0.0.3:1"), &[]);
             feed(&mut machine, again);
             assert_eq!(machine.stats().dropped(DropReason::Ended), 1);
         }

@@ -28,7 +28,7 @@ impl Membership {
     }
 
     pub(crate) fn send(&mut self, to: SocketAddr, writer: Writer) {
-        let bytes = writer.finish(&self.seal);
+        let bytes = writer.finish(&mut self.seal);
         self.stats.datagrams_sent += 1;
         self.stats.bytes_sent += bytes.len() as u64;
         self.outputs.push_back(Output::Datagram { to, bytes });

@@ -35,11 +35,17 @@ pub enum DropReason {
     Full,
     /// This node has left or was superseded.
     Ended,
+    /// Not encrypted, and this node takes encrypted ones only.
+    Plain,
+    /// It does not open with the key that it names: forged, damaged, or of another cluster.
+    Forged,
+    /// Heard before, or so old that it may have been.
+    Replayed,
 }
 
 impl DropReason {
     /// All of them, in order.
-    pub const ALL: [DropReason; 16] = [
+    pub const ALL: [DropReason; 19] = [
         DropReason::Short,
         DropReason::Long,
         DropReason::Version,
@@ -56,6 +62,9 @@ impl DropReason {
         DropReason::OldLife,
         DropReason::Full,
         DropReason::Ended,
+        DropReason::Plain,
+        DropReason::Forged,
+        DropReason::Replayed,
     ];
 
     /// The word for it, as a metric's label.
@@ -77,6 +86,9 @@ impl DropReason {
             DropReason::OldLife => "old_life",
             DropReason::Full => "full",
             DropReason::Ended => "ended",
+            DropReason::Plain => "plain",
+            DropReason::Forged => "forged",
+            DropReason::Replayed => "replayed",
         }
     }
 }

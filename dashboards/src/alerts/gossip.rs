@@ -179,7 +179,7 @@ fn name_conflict() -> Alert {
 }
 
 fn foreign() -> Alert {
-    let causes = "~label|key|checksum|version";
+    let causes = "~label|key|checksum|version|plain|forged|replayed";
     let dropped = select(&catalogue::GOSSIP_DROPPED, &[("cause", causes)]);
     Alert::warning(
         "ShoalForeignGossip",
@@ -191,10 +191,12 @@ fn foreign() -> Alert {
         "It is dropped. Somebody sends to the wrong address, or what is sent arrives damaged.",
     )
     .steps(
-        &["Panel *Dropped by cause* of the dashboard *gossip*: label, key, version or checksum?"],
+        &["Panel *Dropped by cause* of the dashboard *gossip*: label, key, version, plain or another?"],
         &[
             "label: a node of another `--cluster` names this one in its `--join`.",
             "version: a node is much older or newer than the others.",
+            "key, plain: a node has another key, or none.",
+            "forged, replayed: somebody tries to disturb the gossip; find the sender by a packet capture.",
         ],
     )
     .fires(
