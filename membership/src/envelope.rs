@@ -286,6 +286,13 @@ impl Writer {
         self.section(kind, &message.encode_to_vec());
     }
 
+    /// Adds bytes that may be sections or not.
+    #[cfg(feature = "fuzzing")]
+    pub fn raw(&mut self, sections: &[u8]) {
+        let room = self.room() + limits::SECTION_HEAD_BYTES;
+        self.buffer.put_slice(&sections[..sections.len().min(room)]);
+    }
+
     /// The datagram, sealed if this node seals.
     pub fn finish(mut self, seal: &mut Seal) -> Bytes {
         match self.sealed {

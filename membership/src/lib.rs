@@ -22,6 +22,8 @@
 mod codec;
 mod config;
 mod envelope;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod identity;
 mod io;
 mod join;

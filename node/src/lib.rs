@@ -16,6 +16,8 @@ pub mod doctor;
 pub mod drive;
 pub mod entropy;
 pub mod executor;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod gossip;
 pub mod limits;
 pub mod log;

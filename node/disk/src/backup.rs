@@ -115,10 +115,10 @@ impl BackupBytes {
 
 /// A backup that is being read.
 #[derive(Debug)]
-pub struct Backup {
+pub struct Backup<R = BufReader<File>> {
     path: PathBuf,
     header: BackupHeader,
-    frames: Frames<BufReader<File>>,
+    frames: Frames<R>,
 }
 
 impl Backup {
@@ -135,7 +135,17 @@ impl Backup {
         if file.metadata().map_err(io)?.is_dir() {
             return Err(BackupError::Foreign(path.to_owned()));
         }
-        let mut reader = BufReader::new(file);
+        Backup::read(path, BufReader::new(file))
+    }
+}
+
+impl<R: Read> Backup<R> {
+    /// Reads the header of what comes from that path.
+    pub(crate) fn read(path: &Path, mut reader: R) -> Result<Backup<R>, BackupError> {
+        let io = |error| BackupError::Io {
+            path: path.to_owned(),
+            error,
+        };
         let mut head = Vec::new();
         reader
             .by_ref()

@@ -332,17 +332,7 @@ impl DataDirectory {
     }
 
     fn write(&self) -> Result<(), DirectoryError> {
-        let Identity {
-            node,
-            raft,
-            generation,
-            cluster,
-        } = self.identity;
-        let cluster = cluster.map_or_else(|| "none".to_owned(), |cluster| cluster.to_string());
-        let body = format!(
-            "format {FORMAT}\nnode {node}\nraft {raft}\ngeneration {generation}\ncluster {cluster}\n"
-        );
-        let text = format!("{body}check {:08x}\n", crc32fast::hash(body.as_bytes()));
+        let text = text(&self.identity);
         atomic_write(&self.folder.join(IDENTITY), text.as_bytes()).map_err(|error| {
             DirectoryError::Io {
                 what: "write the identity",
@@ -403,7 +393,26 @@ pub(crate) fn read_identity(folder: &Path) -> Result<Option<Identity>, Directory
     }
 }
 
-fn parse(folder: &Path, text: &str) -> Result<Identity, DirectoryError> {
+/// What stands in the file of an identity.
+pub(crate) fn text(identity: &Identity) -> String {
+    let Identity {
+        node,
+        raft,
+        generation,
+        cluster,
+    } = identity;
+    let cluster = cluster.map_or_else(|| "none".to_owned(), |cluster| cluster.to_string());
+    sealed(&format!(
+        "format {FORMAT}\nnode {node}\nraft {raft}\ngeneration {generation}\ncluster {cluster}\n"
+    ))
+}
+
+/// The lines of an identity with their check.
+pub(crate) fn sealed(body: &str) -> String {
+    format!("{body}check {:08x}\n", crc32fast::hash(body.as_bytes()))
+}
+
+pub(crate) fn parse(folder: &Path, text: &str) -> Result<Identity, DirectoryError> {
     let damaged = |why| DirectoryError::Damaged {
         path: folder.join(IDENTITY),
         why,

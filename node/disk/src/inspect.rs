@@ -127,18 +127,22 @@ pub enum Ending {
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn read_segment(path: &Path, mut seen: impl FnMut(RecordSeen)) -> io::Result<Ending> {
+pub fn read_segment(path: &Path, seen: impl FnMut(RecordSeen)) -> io::Result<Ending> {
     let mut bytes = Vec::new();
     File::open(path)?.read_to_end(&mut bytes)?;
-    let bytes = Bytes::from(bytes);
+    Ok(walk(&Bytes::from(bytes), seen))
+}
+
+/// Goes through the bytes of a segment.
+pub(crate) fn walk(bytes: &Bytes, mut seen: impl FnMut(RecordSeen)) -> Ending {
     let (mut at, mut sequence) = (0, None);
     while let Some((record, length)) = Record::decode(&bytes.slice(at..)) {
-        if sequence.is_some_and(|before: u64| record.sequence != before + 1) {
+        if sequence.is_some_and(|before: u64| before.checked_add(1) != Some(record.sequence)) {
             let why = "a record has another number than the one that must follow";
-            return Ok(Ending::Damaged {
+            return Ending::Damaged {
                 offset: at as u64,
                 why,
-            });
+            };
         }
         sequence = Some(record.sequence);
         seen(RecordSeen {
@@ -152,8 +156,8 @@ pub fn read_segment(path: &Path, mut seen: impl FnMut(RecordSeen)) -> io::Result
         at += length;
     }
     let (rest, offset) = (bytes.slice(at..), at as u64);
-    let missing = sequence.map_or(0, |sequence| sequence + 1);
-    Ok(if sequence.is_none() {
+    let missing = sequence.map_or(0, |sequence: u64| sequence.saturating_add(1));
+    if sequence.is_none() {
         let why = "it has no first record, which is durable before the file has its name";
         Ending::Damaged { offset, why }
     } else if rest.iter().all(|byte| *byte == 0) {
@@ -163,7 +167,7 @@ pub fn read_segment(path: &Path, mut seen: impl FnMut(RecordSeen)) -> io::Result
         Ending::Damaged { offset, why }
     } else {
         Ending::Torn(offset)
-    })
+    }
 }
 
 /// What stands at the head of a snapshot.
@@ -183,9 +187,16 @@ pub struct SnapshotHead {
 /// The file cannot be read.
 pub fn read_snapshot(
     path: &Path,
+    chunk: impl FnMut(u64, Bytes),
+) -> io::Result<(Option<SnapshotHead>, Ending)> {
+    walk_snapshot(BufReader::new(File::open(path)?), chunk)
+}
+
+/// Goes through the bytes of a snapshot.
+pub(crate) fn walk_snapshot(
+    mut reader: impl Read,
     mut chunk: impl FnMut(u64, Bytes),
 ) -> io::Result<(Option<SnapshotHead>, Ending)> {
-    let mut reader = BufReader::new(File::open(path)?);
     let mut magic = Vec::new();
     reader.by_ref().take(8).read_to_end(&mut magic)?;
     let damaged = |offset, why| Ok((None, Ending::Damaged { offset, why }));

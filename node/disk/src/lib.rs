@@ -11,6 +11,8 @@ mod directory;
 pub mod faulty;
 mod file;
 mod frames;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod inspect;
 pub mod limits;
 mod log;

@@ -18,6 +18,9 @@ const MAGIC: u32 = 0x4c6f_6753;
 /// Bytes before the body.
 pub(crate) const HEAD: usize = 28;
 
+/// Bytes of an entry at least: its index, term, kind and length.
+const ENTRY_LEAST: usize = 4;
+
 /// The body of a record: one batch, or the head of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -105,7 +108,9 @@ impl Record {
         }
         let body = bytes.slice(HEAD..end);
         let (meta, mut rest) = postcard::take_from_bytes::<Meta>(&body).ok()?;
-        let mut entries = Vec::with_capacity(meta.entries as usize);
+        // Memory follows what is there, not what is said to be there.
+        let most = body.len() / ENTRY_LEAST;
+        let mut entries = Vec::with_capacity(most.min(meta.entries as usize));
         for _ in 0..meta.entries {
             let (entry, after) = postcard::take_from_bytes::<EntryMeta>(rest).ok()?;
             let at = body.len() - after.len();

@@ -69,8 +69,9 @@ pub fn recover(folder: &Path) -> Result<Option<Recovered>, DamageError> {
     Ok(read(folder)?.recovered)
 }
 
+/// What the records so far add up to.
 #[derive(Default)]
-struct Replay {
+pub(crate) struct Replay {
     hard_state: HardState,
     entries: Vec<LogEntry>,
     reset: Index,
@@ -163,23 +164,38 @@ fn segment(
     File::open(path)
         .and_then(|mut file| file.read_to_end(&mut bytes))
         .map_err(|error| DamageError::io("read", path, error))?;
-    let bytes = Bytes::from(bytes);
+    scan(&Bytes::from(bytes), is_last, durable, sequence, replay).map_err(|offset| {
+        DamageError::Damaged {
+            path: path.to_owned(),
+            offset,
+        }
+    })
+}
+
+/// Reads the bytes of one segment and says where its last whole record ends, or where it is damaged.
+pub(crate) fn scan(
+    bytes: &Bytes,
+    is_last: bool,
+    durable: u64,
+    sequence: &mut Option<u64>,
+    replay: &mut Replay,
+) -> Result<u64, u64> {
     let mut at = 0;
     while let Some((record, length)) = Record::decode(&bytes.slice(at..)) {
         // A segment's first record repeats the sequence before it.
         let expected = match *sequence {
-            Some(before) if at == 0 => before,
-            Some(before) => before + 1,
-            None => record.sequence,
+            Some(before) if at == 0 => Some(before),
+            Some(before) => before.checked_add(1),
+            None => Some(record.sequence),
         };
-        if record.sequence != expected {
+        if Some(record.sequence) != expected {
             break;
         }
         *sequence = Some(record.sequence);
         at += length;
         replay.take(record);
     }
-    let missing = sequence.map_or(0, |sequence| sequence + 1);
+    let missing = sequence.map_or(0, |sequence| sequence.saturating_add(1));
     let rest = bytes.slice(at..);
     let empty = rest.iter().all(|byte| *byte == 0);
     let damaged = match is_last {
@@ -188,12 +204,8 @@ fn segment(
         false => !empty,
     };
     // A segment has its name only once its first record is durable.
-    let damaged = damaged || at == 0;
-    if damaged {
-        return Err(DamageError::Damaged {
-            path: path.to_owned(),
-            offset: at as u64,
-        });
+    if damaged || at == 0 {
+        return Err(at as u64);
     }
     Ok(at as u64)
 }

@@ -181,7 +181,7 @@ pub(crate) fn load(folder: &Path) -> Result<Option<Snapshot>, DamageError> {
 }
 
 /// Reads a snapshot, or says where it is damaged.
-fn parse(bytes: &Bytes) -> Result<Snapshot, usize> {
+pub(crate) fn parse(bytes: &Bytes) -> Result<Snapshot, usize> {
     if bytes.get(..8) != Some(MAGIC.as_slice()) {
         return Err(0);
     }

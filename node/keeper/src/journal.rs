@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::process::BootId;
 use crate::protocol::{End, Failure};
 
-const MAGIC: &[u8; 8] = b"shoalkj1";
+pub(crate) const MAGIC: &[u8; 8] = b"shoalkj1";
 
 /// One thing that happened. Variants are only ever appended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,7 +124,7 @@ impl Journal {
     }
 }
 
-fn encode(record: &Record) -> Vec<u8> {
+pub(crate) fn encode(record: &Record) -> Vec<u8> {
     let mut bytes = postcard::to_extend(record, vec![0; 8]).expect("a record is always encodable");
     let length = u32::try_from(bytes.len() - 8).expect("a record is short");
     let sum = crc32fast::hash(&bytes[8..]);
@@ -134,7 +134,7 @@ fn encode(record: &Record) -> Vec<u8> {
 }
 
 /// All whole records after the header, and where they end.
-fn read_records(bytes: &[u8]) -> (Vec<Record>, usize) {
+pub(crate) fn read_records(bytes: &[u8]) -> (Vec<Record>, usize) {
     let mut records = Vec::new();
     let mut at = MAGIC.len();
     while let Some((record, length)) = read_record(&bytes[at..]) {

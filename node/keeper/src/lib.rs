@@ -7,6 +7,8 @@
 
 mod blocking;
 mod client;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod journal;
 pub mod limits;
 mod process;

@@ -35,6 +35,8 @@ use board::Board;
 use facts::Facts;
 use reply::Reply;
 use route::{Door, Endpoint, Ours, Own};
+#[cfg(feature = "fuzzing")]
+pub use shoal::read_run;
 
 /// What all handlers share.
 #[derive(Debug)]

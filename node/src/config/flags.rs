@@ -99,7 +99,7 @@ impl FromArgMatches for NodeFlags {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 impl NodeFlags {
     /// The flags of a command line.
     pub(crate) fn of(arguments: &[&str]) -> NodeFlags {

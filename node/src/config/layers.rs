@@ -78,7 +78,14 @@ impl Layers {
 
     /// What a file says, and nothing else.
     pub fn of_file(file: &Path) -> Layers {
-        let (entries, problems) = file::read(file);
+        Layers::of_entries(file, file::read(file))
+    }
+
+    /// What was found in a file.
+    pub(crate) fn of_entries(
+        file: &Path,
+        (entries, problems): (Vec<file::Entry>, Vec<Problem>),
+    ) -> Layers {
         let said = entries.into_iter().map(|entry| {
             let said = Said {
                 texts: entry.texts,

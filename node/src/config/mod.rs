@@ -5,7 +5,7 @@
 
 pub mod attributes;
 pub mod check;
-mod file;
+pub(crate) mod file;
 pub mod flags;
 pub mod key;
 pub mod layers;
@@ -102,7 +102,7 @@ pub fn load_file(file: &Path) -> Result<Loaded, Problems> {
     checked(Layers::of_file(file))
 }
 
-fn checked(layers: Layers) -> Result<Loaded, Problems> {
+pub(crate) fn checked(layers: Layers) -> Result<Loaded, Problems> {
     let settings = Settings::of(&layers).map_err(Problems)?;
     let found = check::contradictions(&settings, &layers);
     match found.is_empty() {

@@ -27,6 +27,8 @@ use crate::drive::mailbox::Mailbox;
 
 pub use events::Ring;
 pub use quorum::leader;
+#[cfg(feature = "fuzzing")]
+pub use runs::read_run;
 
 /// A refusal on its way to the client.
 type Outcome = Result<Reply, Box<Reply>>;

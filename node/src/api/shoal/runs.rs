@@ -88,6 +88,13 @@ fn spec(run: NewRun) -> Result<RunSpec, String> {
     })
 }
 
+/// The run that a body asks for, if it can be created.
+#[cfg(feature = "fuzzing")]
+pub fn read_run(body: &[u8]) -> Option<RunSpec> {
+    let spec = spec(serde_json::from_slice(body).ok()?).ok()?;
+    spec.check().is_ok().then_some(spec)
+}
+
 impl Call<'_> {
     pub(super) async fn create_run(&self) -> Outcome {
         let bad = |why: String| {
