@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::keyring::Secrecy;
 use crate::limits;
+use crate::talk::Clocks;
 
 /// Why a configuration cannot work. Nothing was started; the caller must give other values.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -161,6 +162,12 @@ pub struct Config {
     pub keep_failed: Duration,
     /// How long a member that left is remembered. Default: 24 h, as in Serf.
     pub keep_left: Duration,
+    /// How far this node had heard of events and queries when it last ran; zeroes for one that
+    /// never did. What was told later is delivered once it is heard.
+    pub clocks: Clocks,
+    /// Whether a node that never ran is told the events of before it joined, as far as others
+    /// remember them. Default: no, as in Serf.
+    pub replay_events: bool,
     /// The seed of all chance in the machine; one seed, one trace.
     pub seed: u64,
     /// Who must have a key, and the keys. Default: gossip is plain; a node that runs for others
@@ -199,6 +206,8 @@ impl Config {
             keep_left: Config::KEEP,
             secrecy: Secrecy::default(),
             entropy: seed,
+            clocks: Clocks::default(),
+            replay_events: false,
             seed,
             plants: Plants::NONE,
         }

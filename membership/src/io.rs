@@ -8,6 +8,9 @@ use shoal_api::{Generation, Name, NodeId};
 
 use crate::config::NodeTags;
 use crate::keyring::Secrecy;
+use crate::talk::{
+    AnswerBody, EventBody, Query, QueryEnd, QueryKey, QueryRequest, QueryToken, Reply, UserEvent,
+};
 
 /// Something that happens to a member.
 #[derive(Clone, Debug)]
@@ -35,6 +38,32 @@ pub enum Input {
     SetTags(NodeTags),
     /// Seal and open with these keys from here on.
     SetSecrecy(Secrecy),
+    /// Tell all members, this node too, an event. Nothing happens while this node leaves.
+    TellEvent(EventBody),
+    /// Ask members, this node too if it is meant. What comes back is said as [`Output::Reply`],
+    /// the end as [`Output::QueryEnded`], each with the token.
+    Ask {
+        /// By which the shell knows it again; no two queries that are open share one.
+        token: QueryToken,
+        /// What to ask, and whom.
+        request: QueryRequest,
+    },
+    /// Answer a query that was said as [`Output::Query`]. Only the first answer counts, and none
+    /// after its deadline.
+    Answer {
+        /// Which query.
+        query: QueryKey,
+        /// The answer.
+        body: AnswerBody,
+    },
+    /// Take a member that failed off the list, everywhere: it counts as left from here on, or is
+    /// forgotten at once. Nothing happens to one that lives.
+    Remove {
+        /// Which member.
+        node: NodeId,
+        /// Forget it at once.
+        prune: bool,
+    },
 }
 
 /// Something that a member wants done or known.
@@ -49,6 +78,25 @@ pub enum Output {
     },
     /// The list of members changed.
     Event(MemberEvent),
+    /// A user event, told by this node or another. Each is said once, in the order heard; those
+    /// that were missed may come late.
+    UserEvent(UserEvent),
+    /// This node is asked; it may answer until the deadline, or not at all.
+    Query(Query),
+    /// Something came back of a query of this node's own.
+    Reply {
+        /// Which query.
+        token: QueryToken,
+        /// What, from whom.
+        reply: Reply,
+    },
+    /// A query of this node's own is over: no more replies come.
+    QueryEnded {
+        /// Which query.
+        token: QueryToken,
+        /// Why.
+        end: QueryEnd,
+    },
     /// Another living node holds this node's name. While it joins, it stays outside and asks
     /// again; a node that is inside already goes on, and should be given another name. Said once
     /// per holder.

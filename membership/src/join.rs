@@ -81,6 +81,7 @@ impl Membership {
         if self.phase != Phase::Running {
             return;
         }
+        self.talk.events.settle();
         let holder = self.table.holder_of(name, asker.node);
         let welcome = wire::Welcome {
             identity: self.swim.identity().to_bytes(),
@@ -118,6 +119,7 @@ impl Membership {
                 let wanted = self.swim.announce(seed);
                 self.absorb(wanted);
                 self.quick_syncs = timing::QUICK_SYNCS;
+                self.talk.events.await_begin();
                 self.send_digest(from);
                 let soon = timing::jittered(&mut self.dice, self.timing.sync_quick);
                 self.schedule.hasten(self.now + soon, Timer::Sync);

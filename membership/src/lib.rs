@@ -41,6 +41,7 @@ mod stats;
 mod swim;
 mod sync;
 mod table;
+mod talk;
 mod timing;
 
 pub use config::{Config, ConfigError, Label, LabelError, NodeTags, Profile, TagsError};
@@ -49,3 +50,7 @@ pub use keyring::{KEY_BYTES, Key, KeyId, Keyring, KeyringError, NoKey, Policy, S
 pub use machine::Membership;
 pub use shoal_api::member::{Member, MemberEvent, MemberStatus, Tags};
 pub use stats::{DropReason, Stats};
+pub use talk::{
+    AnswerBody, Clocks, EventBody, EventError, EventName, Filter, FilterError, LamportTime, Query,
+    QueryEnd, QueryError, QueryKey, QueryOptions, QueryRequest, QueryToken, Reply, UserEvent,
+};

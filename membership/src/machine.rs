@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
+use foca::State;
 use shoal_api::member::{Member, MemberEvent, MemberStatus};
 use shoal_api::{Dice, Generation, Instant, NodeId};
 
@@ -19,6 +20,7 @@ use crate::schedule::{Schedule, Timer};
 use crate::stats::{DropReason, Stats};
 use crate::swim::{Fired, Swim, Wanted};
 use crate::table::Table;
+use crate::talk::{Clocks, Talk};
 use crate::timing::{self, Timing};
 
 /// Where the node stands itself.
@@ -51,6 +53,7 @@ pub struct Membership {
     pub(crate) swim: Swim,
     pub(crate) table: Table,
     pub(crate) news: News,
+    pub(crate) talk: Talk,
     pub(crate) schedule: Schedule,
     pub(crate) dice: Dice,
     pub(crate) now: Instant,
@@ -94,6 +97,7 @@ impl Membership {
             swim,
             table: Table::new(now, identity, config.name.clone(), tags),
             news: News::default(),
+            talk: Talk::new(config.clocks, config.replay_events),
             schedule: Schedule::default(),
             dice: dice.child("choices"),
             now,
@@ -132,6 +136,10 @@ impl Membership {
             Input::Leave => self.begin_leaving(),
             Input::SetTags(tags) => self.set_tags(tags),
             Input::SetSecrecy(secrecy) => self.seal.set_secrecy(secrecy),
+            Input::TellEvent(body) => self.tell_event(body),
+            Input::Ask { token, request } => self.ask(token, request),
+            Input::Answer { query, body } => self.answer_query(query, body),
+            Input::Remove { node, prune } => self.remove_member(node, prune),
         }
         if self.phase != Phase::Ended {
             self.settle();
@@ -179,6 +187,21 @@ impl Membership {
         self.name_holder
     }
 
+    /// How far this node has heard of events and queries.
+    pub fn clocks(&self) -> Clocks {
+        self.talk.clocks
+    }
+
+    /// Pieces of news and broadcasts that wait to be spread.
+    pub fn queued(&self) -> (usize, usize) {
+        (self.news.len(), self.talk.queue.len())
+    }
+
+    /// Queries of this node's own that wait for answers, and queries that it may answer.
+    pub fn queries_open(&self) -> (usize, usize) {
+        self.talk.queries_open()
+    }
+
     /// The counters.
     pub fn stats(&self) -> &Stats {
         &self.stats
@@ -201,6 +224,7 @@ impl Membership {
                 Timer::Reconnect => self.reconnect(),
                 Timer::Sync => self.sync(),
                 Timer::Pull => {}
+                Timer::Talk => self.tend_talk(),
                 Timer::Reap => self.reap(),
                 Timer::Leave => self.leave(),
                 Timer::Ended => self.end_leaving(),
@@ -283,6 +307,11 @@ impl Membership {
         for member in self.swim.states(touched) {
             let identity = *member.id();
             if identity.node == self.config.id {
+                continue;
+            }
+            let known = self.table.get(identity.node).is_some();
+            if !known && member.state() == State::Down && self.table.was_pruned(&identity) {
+                self.swim.forget(identity);
                 continue;
             }
             let event =

@@ -17,6 +17,8 @@ use crate::envelope::Section;
 use crate::identity::Identity;
 use crate::limits;
 use crate::stats::DropReason;
+use crate::talk::wire::{self as talk, AnswerPart, Heard};
+use crate::talk::{QueryKey, UserEvent};
 
 /// The types of sections. Numbers are never used again for something else.
 pub(crate) mod kind {
@@ -31,6 +33,12 @@ pub(crate) mod kind {
     pub const DIGEST: u8 = 9;
     pub const ENTRIES: u8 = 10;
     pub const WANT: u8 = 11;
+    pub const BROADCASTS: u8 = 20;
+    pub const ANSWER: u8 = 21;
+    pub const RELAY: u8 = 22;
+    pub const RECEIPT: u8 = 23;
+    pub const EVENT_DIGEST: u8 = 24;
+    pub const EVENTS: u8 = 25;
 }
 
 /// A node's life, and the version of what it tells about itself (0: not said).
@@ -58,6 +66,8 @@ pub(crate) struct Entry {
     pub gone: bool,
     /// It said that it leaves in this life.
     pub leaving: bool,
+    /// An operator took it off the list.
+    pub removed: bool,
     /// How long it is gone.
     pub age: Duration,
     pub meta: Option<Meta>,
@@ -98,6 +108,24 @@ pub(crate) enum Part {
     Entries(Vec<Entry>),
     /// A bit per bucket of which the sender wants the entries.
     Want(u64),
+    /// What is being spread.
+    Broadcasts(Vec<Heard>),
+    /// To a query of the receiver's.
+    Answer(AnswerPart),
+    /// An answer to a query of another's.
+    Relay {
+        to: NodeId,
+        answer: AnswerPart,
+    },
+    /// An answer of the receiver's has arrived.
+    Receipt {
+        key: QueryKey,
+        answer: bool,
+    },
+    /// What the sender has heard.
+    EventDigest(talk::EventDigest),
+    /// What the receiver lacked.
+    Events(Vec<UserEvent>),
 }
 
 /// A datagram that is valid as a whole.
@@ -158,6 +186,12 @@ fn read_part(section: Section) -> Result<Option<Part>, DropReason> {
         kind::DIGEST => read(body, wire::Digest::check),
         kind::ENTRIES => read(body, wire::Entries::check),
         kind::WANT => read(body, |want: wire::Want| Some(Part::Want(want.buckets))),
+        kind::BROADCASTS => read(body, talk::Broadcasts::check),
+        kind::ANSWER => read(body, talk::Answer::check),
+        kind::RELAY => read(body, talk::Relay::check),
+        kind::RECEIPT => read(body, talk::Receipt::check),
+        kind::EVENT_DIGEST => read(body, talk::EventDigest::check),
+        kind::EVENTS => read(body, talk::Events::check),
         _ => return Ok(None),
     };
     part.map(Some).ok_or(DropReason::Body)
@@ -195,7 +229,7 @@ pub(crate) mod wire {
     }
 
     impl Life {
-        fn node(&self) -> Option<NodeId> {
+        pub fn node(&self) -> Option<NodeId> {
             let node = NodeId(u128::from(self.node_high) << 64 | u128::from(self.node_low));
             (node != NodeId(0)).then_some(node)
         }
@@ -399,6 +433,8 @@ pub(crate) mod wire {
         pub age_millis: u64,
         #[prost(message, optional, tag = "6")]
         pub meta: Option<Meta>,
+        #[prost(bool, tag = "7")]
+        pub removed: bool,
     }
 
     impl From<&super::Entry> for Entry {
@@ -410,6 +446,7 @@ pub(crate) mod wire {
                 leaving: entry.leaving,
                 age_millis: u64::try_from(entry.age.as_millis()).unwrap_or(u64::MAX),
                 meta: entry.meta.as_ref().map(Meta::from),
+                removed: entry.removed,
             }
         }
     }
@@ -432,6 +469,7 @@ pub(crate) mod wire {
                 incarnation: u16::try_from(self.incarnation).ok()?,
                 gone: self.gone,
                 leaving: self.leaving,
+                removed: self.removed,
                 age: Duration::from_millis(self.age_millis),
                 meta,
             })
@@ -509,6 +547,7 @@ mod tests {
             incarnation: u16::MAX,
             gone: true,
             leaving: true,
+            removed: true,
             age: Duration::MAX,
             meta: None,
         };

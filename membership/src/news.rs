@@ -45,6 +45,10 @@ impl News {
         dropped
     }
 
+    pub fn len(&self) -> usize {
+        self.pieces.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }

@@ -81,7 +81,13 @@ impl Membership {
                 | Part::Rumour { .. }
                 | Part::Digest(_)
                 | Part::Entries(_)
-                | Part::Want(_) => {}
+                | Part::Want(_)
+                | Part::Broadcasts(_)
+                | Part::Answer(_)
+                | Part::Relay { .. }
+                | Part::Receipt { .. }
+                | Part::EventDigest(_)
+                | Part::Events(_) => {}
             }
         }
         Ok(())
@@ -135,6 +141,12 @@ impl Membership {
             Part::Digest(buckets) => self.answer_digest(from, &buckets),
             Part::Entries(entries) => self.take_entries(entries),
             Part::Want(buckets) => self.send_entries(from, buckets),
+            Part::Broadcasts(heard) => self.take_broadcasts(heard),
+            Part::Answer(part) => self.take_answer(Some(from), part),
+            Part::Relay { to, answer } => self.relay_answer(to, &answer),
+            Part::Receipt { key, answer } => self.take_receipt(key, answer),
+            Part::EventDigest(digest) => self.answer_event_digest(from, digest),
+            Part::Events(events) => self.take_events(events),
         }
     }
 
@@ -250,7 +262,7 @@ fn is_life(identity: &Identity, life: Life) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use foca::Header;
     use shoal_api::{Generation, Instant, Name, NodeId};
 
@@ -259,7 +271,7 @@ mod tests {
     use crate::identity::tests::identity;
     use crate::{Config, Input, Label};
 
-    fn machine() -> Membership {
+    pub(crate) fn machine() -> Membership {
         let config = Config::new(
             NodeId(1),
             Generation(1),

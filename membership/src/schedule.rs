@@ -20,6 +20,8 @@ pub(crate) enum Timer {
     Reconnect,
     /// Synchronise with a member.
     Sync,
+    /// End queries, and send answers again.
+    Talk,
     /// Ask for what is missing of what nodes tell about themselves.
     Pull,
     /// Forget members that are gone for long.
@@ -77,6 +79,7 @@ impl Schedule {
                 | Timer::Gossip
                 | Timer::Reconnect
                 | Timer::Sync
+                | Timer::Talk
                 | Timer::Pull
                 | Timer::Reap
                 | Timer::Leave

@@ -58,6 +58,7 @@ impl Membership {
             writer.message(kind::RUMOUR, &rumour);
         }
         self.add_news(&mut writer);
+        self.add_broadcasts(&mut writer);
         self.send(to.address, writer);
     }
 
@@ -75,10 +76,13 @@ impl Membership {
         }
     }
 
-    fn add_news(&mut self, writer: &mut Writer) {
-        if let Some(news) = self.news.take(writer.room()) {
-            writer.message(kind::NEWS, &news);
+    /// Adds news that fit. False if none did.
+    pub(crate) fn add_news(&mut self, writer: &mut Writer) -> bool {
+        let news = self.news.take(writer.room());
+        if let Some(news) = &news {
+            writer.message(kind::NEWS, news);
         }
+        news.is_some()
     }
 
     /// Sends as many messages as fit a number of datagrams, as the repeated field 1 of a section.
@@ -129,15 +133,22 @@ impl Membership {
             self.absorb(wanted);
         }
         self.gossip_once();
-        if !self.news.is_empty() || self.phase == Phase::Lingering {
+        let more = !self.news.is_empty() || !self.talk.queue.is_empty();
+        if more || self.phase == Phase::Lingering {
             self.set_timer(Timer::Gossip, self.timing.gossip);
         }
     }
 
     pub(crate) fn gossip_once(&mut self) {
+        if self.news.is_empty() && self.talk.queue.is_empty() {
+            return;
+        }
         for to in self.choose_up(timing::GOSSIP_MEMBERS) {
+            if self.send_broadcasts(to.address) {
+                continue;
+            }
             let Some(news) = self.news.take(self.news_room()) else {
-                return;
+                continue;
             };
             self.send_message(to.address, kind::NEWS, &news);
         }

@@ -130,6 +130,40 @@ pub struct Stats {
     pub syncs_fruitful: u64,
     /// Times another living node was seen with this node's name.
     pub name_conflicts: u64,
+    /// Events that this node told.
+    pub events_told: u64,
+    /// Events delivered, own ones too.
+    pub events_heard: u64,
+    /// Events delivered that gossip had missed, and a synchronisation brought.
+    pub events_caught_up: u64,
+    /// Events not delivered because they were told before this node joined.
+    pub events_before: u64,
+    /// Queries that this node asked.
+    pub queries_asked: u64,
+    /// Queries heard, own ones too.
+    pub queries_heard: u64,
+    /// Queries for this node that it left unanswered, because too many were open.
+    pub queries_unanswered: u64,
+    /// Answers that this node gave.
+    pub answers_sent: u64,
+    /// Answers of this node's that came too late, or twice.
+    pub answers_late: u64,
+    /// Acknowledgements and answers sent once more because no receipt had come.
+    pub replies_repeated: u64,
+    /// Answers of others passed on to who asked.
+    pub answers_relayed: u64,
+    /// Acknowledgements and answers to queries of this node's.
+    pub replies: u64,
+    /// Those that had come before.
+    pub replies_known: u64,
+    /// Those to queries that were over.
+    pub replies_late: u64,
+    /// Broadcasts that came again.
+    pub broadcasts_known: u64,
+    /// Broadcasts refused: too old, or of a time that cannot be.
+    pub broadcasts_refused: u64,
+    /// Broadcasts dropped from a full queue before they were spread.
+    pub broadcasts_dropped: u64,
     dropped: [u64; DropReason::ALL.len()],
 }
 

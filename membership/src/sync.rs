@@ -42,7 +42,10 @@ impl Membership {
     pub(crate) fn send_digest(&mut self, to: SocketAddr) {
         self.stats.syncs += 1;
         let buckets = self.table.digest();
-        self.send_message(to, kind::DIGEST, &wire::Digest { buckets });
+        let mut writer = self.writer();
+        writer.message(kind::DIGEST, &wire::Digest { buckets });
+        writer.message(kind::EVENT_DIGEST, &self.event_digest(false));
+        self.send(to, writer);
     }
 
     pub(crate) fn answer_digest(&mut self, to: SocketAddr, theirs: &[u32]) {
@@ -105,6 +108,7 @@ impl Membership {
         let row = self.table.get(identity.node);
         let known = row.map(|row| (row.identity, row.is_up()));
         match known {
+            None if entry.gone && self.table.was_pruned(&identity) => self.repeat_prune(identity),
             None if entry.gone => self.remember(entry),
             None => self.hear_alive(entry),
             Some((held, _)) if identity < held => return,
@@ -126,6 +130,11 @@ impl Membership {
                 version: 0,
             });
         }
+        if entry.removed
+            && let Some(event) = self.table.set_removed(identity)
+        {
+            self.say(event);
+        }
         if let Some(meta) = &entry.meta {
             self.learn(meta);
         }
@@ -146,7 +155,7 @@ impl Membership {
 
     /// A gone member that is not known here: remembered as long as the others still do.
     fn remember(&mut self, entry: &Entry) {
-        let keep = if entry.leaving {
+        let keep = if entry.leaving || entry.removed {
             self.config.keep_left
         } else {
             self.config.keep_failed

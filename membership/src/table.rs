@@ -1,7 +1,7 @@
 //! The table of members above SWIM: it adds leaving and left to what SWIM knows, remembers the gone
 //! for a while, holds what each node tells about itself, and hashes all of it for synchronising.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub(crate) struct Row {
     pub told: Option<Instant>,
     /// It was declared dead by a node that was itself out of touch: nothing to spread.
     pub doubted: bool,
+    /// An operator took this very identity, which is gone, off the list.
+    pub removed: bool,
 }
 
 impl Row {
@@ -86,6 +88,7 @@ impl Row {
             incarnation: self.incarnation,
             gone,
             leaving: self.leaving,
+            removed: self.removed,
             age: if gone { self.age(now) } else { Duration::ZERO },
             meta: self.meta(),
         }
@@ -95,7 +98,7 @@ impl Row {
         let mut bytes = Vec::with_capacity(limits::IDENTITY_BYTES + 10);
         self.identity.encode(&mut bytes);
         bytes.push(u8::from(self.is_up()));
-        bytes.push(u8::from(self.leaving));
+        bytes.push(u8::from(self.leaving) | u8::from(self.removed) << 1);
         bytes.extend_from_slice(&self.version.to_be_bytes());
         crc32fast::hash(&bytes)
     }
@@ -105,8 +108,8 @@ impl Row {
             (State::Alive, false) => MemberStatus::Alive,
             (State::Suspect, false) => MemberStatus::Suspect,
             (State::Alive | State::Suspect, true) => MemberStatus::Leaving,
-            (State::Down, false) => MemberStatus::Failed,
-            (State::Down, true) => MemberStatus::Left,
+            (State::Down, false) if !self.removed => MemberStatus::Failed,
+            (State::Down, true | false) => MemberStatus::Left,
         }
     }
 
@@ -133,6 +136,9 @@ pub(crate) struct Table {
     rows: BTreeMap<NodeId, Row>,
     /// Rows that are up, this node apart.
     others_up: usize,
+    /// Identities that an operator had forgotten, the newest last: what others still know of them
+    /// is no news. At most [`limits::PRUNED`].
+    pruned: VecDeque<Identity>,
 }
 
 impl Table {
@@ -155,11 +161,13 @@ impl Table {
             wish: None,
             told: None,
             doubted: false,
+            removed: false,
         };
         Table {
             me: identity.node,
             rows: BTreeMap::from([(identity.node, row)]),
             others_up: 0,
+            pruned: VecDeque::new(),
         }
     }
 
@@ -232,6 +240,7 @@ impl Table {
             row.member.tags = Tags::new();
         }
         row.doubted &= row.identity == identity && state == State::Down;
+        row.removed &= row.identity == identity && state == State::Down;
         row.identity = identity;
         row.incarnation = incarnation;
         row.member.generation = identity.generation;
@@ -281,6 +290,7 @@ impl Table {
             wish: None,
             told: None,
             doubted: false,
+            removed: false,
         };
         row.member.status = row.status_of(state);
         let member = row.member.clone();
@@ -313,6 +323,35 @@ impl Table {
         Some(MemberEvent::StatusChanged(row.member.clone()))
     }
 
+    /// Takes note that an operator takes an identity that is gone off the list. Nothing if that is
+    /// known.
+    pub fn set_removed(&mut self, identity: Identity) -> Option<MemberEvent> {
+        let row = self.rows.get_mut(&identity.node)?;
+        if row.is_up() || row.identity != identity || row.removed {
+            return None;
+        }
+        row.removed = true;
+        let was = std::mem::replace(&mut row.member.status, MemberStatus::Left);
+        (was != MemberStatus::Left).then(|| MemberEvent::StatusChanged(row.member.clone()))
+    }
+
+    /// Takes note that an identity is to be forgotten. False if that is known.
+    pub fn note_pruned(&mut self, identity: Identity) -> bool {
+        if self.pruned.contains(&identity) {
+            return false;
+        }
+        self.pruned.push_back(identity);
+        if self.pruned.len() > limits::PRUNED {
+            self.pruned.pop_front();
+        }
+        true
+    }
+
+    /// Whether that very identity was forgotten on an operator's word.
+    pub fn was_pruned(&self, identity: &Identity) -> bool {
+        self.pruned.contains(identity)
+    }
+
     /// Takes what a node tells about itself, if it is of the life that is known and newer than
     /// what is held.
     pub fn set_meta(&mut self, meta: &Meta) -> Option<MemberEvent> {
@@ -338,6 +377,7 @@ impl Table {
         let _unheard = self.insert(now, entry.identity, 0, State::Down);
         let row = self.rows.get_mut(&entry.identity.node).expect("inserted");
         row.leaving = entry.leaving;
+        row.removed = entry.removed;
         row.aged = entry.age;
         row.member.status = row.status_of(State::Down);
         MemberEvent::StatusChanged(row.member.clone())

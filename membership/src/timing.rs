@@ -30,6 +30,8 @@ pub(crate) struct Timing {
     pub join_again: Duration,
     /// Before asking again for what a node tells about itself.
     pub pull: Duration,
+    /// Before an answer whose receipt did not come is sent again.
+    pub receipt: Duration,
     /// How long leaving is spread before it happens.
     pub leave_spread: Duration,
     /// How long having left is spread before the node falls silent.
@@ -45,6 +47,8 @@ const SUSPICION_PERIODS: f64 = 4.0;
 /// Transmissions of one update per tenfold size of the cluster. Twice memberlist's: under loss,
 /// gossip that nobody heard is what makes false alarms.
 const TRANSMISSIONS: f64 = 8.0;
+/// Rounds of gossip that a query gets, for each tenfold size of the cluster. Source: Serf.
+const QUERY_ROUNDS: f64 = 16.0;
 /// Quick synchronisations after a join or a fruitful one.
 pub(crate) const QUICK_SYNCS: u32 = 3;
 
@@ -64,6 +68,7 @@ impl Timing {
                 join: millis(1_000),
                 join_again: millis(30_000),
                 pull: millis(500),
+                receipt: millis(300),
                 leave_spread: millis(1_000),
                 leave_linger: millis(800),
                 reap,
@@ -78,6 +83,7 @@ impl Timing {
                 join: millis(300),
                 join_again: millis(5_000),
                 pull: millis(200),
+                receipt: millis(150),
                 leave_spread: millis(300),
                 leave_linger: millis(300),
                 reap,
@@ -89,6 +95,12 @@ impl Timing {
     pub fn suspicion(&self, members: usize) -> Duration {
         let scale = (members.max(1) as f64).log10().max(1.0);
         self.probe_period.mul_f64(SUSPICION_PERIODS * scale)
+    }
+
+    /// How long answers to a query count in a cluster of that many. Source: Serf.
+    pub fn query(&self, members: usize) -> Duration {
+        let tenfolds = (members as f64 + 1.0).log10().ceil().max(1.0);
+        self.gossip.mul_f64(QUERY_ROUNDS * tenfolds)
     }
 
     /// Between synchronisations in a cluster of that many: stretched above 32 as memberlist does.

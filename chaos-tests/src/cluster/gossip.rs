@@ -171,7 +171,11 @@ impl Cluster {
                     let detail = format!("host {} is superseded by life {by}", host.0);
                     self.tell(&Fact::Unsettled(detail));
                 }
-                Output::Left => {}
+                Output::Left
+                | Output::UserEvent(_)
+                | Output::Query(_)
+                | Output::Reply { .. }
+                | Output::QueryEnded { .. } => {}
             }
         }
         self.check_renewals(host);

@@ -7,7 +7,10 @@ use std::time::Duration;
 use crate::network::{Network, address, id, numbers, tags};
 use bytes::Bytes;
 use shoal_api::{Dice, Instant};
-use shoal_membership::{DropReason, Input, Member, Membership, Output, Profile};
+use shoal_membership::{
+    DropReason, EventBody, EventName, Input, Member, Membership, Output, Profile, QueryOptions,
+    QueryRequest, QueryToken,
+};
 
 const LABEL: &[u8] = b"test";
 const HEAD_BYTES: usize = 10;
@@ -48,6 +51,7 @@ fn recorded() -> (Network, Vec<(SocketAddr, Bytes)>) {
     network.run(Duration::from_secs(3));
     network.input(id(2), Input::SetTags(tags(&[("a", "b"), ("c", "d")])));
     network.cut(&[1, 2]);
+    talk(&mut network);
     network.run(Duration::from_secs(15));
     network.cut(&[]);
     network.run(Duration::from_secs(10));
@@ -59,6 +63,8 @@ fn recorded() -> (Network, Vec<(SocketAddr, Bytes)>) {
     let config = network.config(5, 2);
     network.start(config, &[address(1)]);
     network.run(Duration::from_secs(5));
+    talk(&mut network);
+    network.run(Duration::from_secs(5));
     let mut seen = std::collections::BTreeMap::<Vec<u8>, u32>::new();
     let kept = network.kept.take().expect("it was recorded");
     let sample = kept.into_iter().filter(|(_, bytes)| {
@@ -68,6 +74,22 @@ fn recorded() -> (Network, Vec<(SocketAddr, Bytes)>) {
     });
     let sample: Vec<_> = sample.collect();
     (network, sample)
+}
+
+/// An event, and a query that is answered by detours too.
+fn talk(network: &mut Network) {
+    let name = EventName::new("deploy").expect("a name");
+    let body = EventBody::new(name.clone(), Bytes::from("all"), true).expect("it is short");
+    network.input(id(1), Input::TellEvent(body));
+    let options = QueryOptions {
+        tags: vec![("number".into(), "[0-9]+".into())],
+        acks: true,
+        relay: 2,
+        ..QueryOptions::default()
+    };
+    let request = QueryRequest::new(name, Bytes::from("all"), options).expect("it is short");
+    let token = QueryToken(1);
+    network.input(id(2), Input::Ask { token, request });
 }
 
 fn feed(machine: &mut Membership, now: Instant, bytes: Vec<u8>) -> usize {
@@ -91,7 +113,7 @@ fn members(machine: &Membership) -> Vec<Member> {
 fn every_section_is_among_the_recorded() {
     let (_, sample) = recorded();
     let seen: BTreeSet<u8> = sample.iter().flat_map(|(_, bytes)| kinds(bytes)).collect();
-    assert_eq!(seen, (1..=11).collect());
+    assert_eq!(seen, (1..=11).chain(20..=25).collect());
 }
 
 #[test]

@@ -5,3 +5,4 @@ mod cluster;
 mod garbage;
 mod network;
 mod secrecy;
+mod talk;

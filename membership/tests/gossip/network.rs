@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use shoal_api::{Dice, Generation, Instant, Name, NodeId};
 use shoal_membership::{
-    Config, Input, Label, MemberEvent, MemberStatus, Membership, NodeTags, Output, Profile,
+    AnswerBody, Config, Input, Label, MemberEvent, MemberStatus, Membership, NodeTags, Output,
+    Profile, Query, Reply, UserEvent,
 };
 
 /// How the network treats datagrams.
@@ -42,6 +43,12 @@ pub struct Node {
     pub side: u8,
     pub events: Vec<(Instant, MemberEvent)>,
     pub outputs: Vec<Output>,
+    /// User events.
+    pub told: Vec<(Instant, UserEvent)>,
+    pub queries: Vec<Query>,
+    pub replies: Vec<(Instant, Reply)>,
+    /// Whether it answers each query with the query's payload.
+    pub answers: bool,
     /// It does nothing until then.
     paused_until: Instant,
 }
@@ -121,6 +128,10 @@ impl Network {
             side: 0,
             events: Vec::new(),
             outputs: Vec::new(),
+            told: Vec::new(),
+            queries: Vec::new(),
+            replies: Vec::new(),
+            answers: true,
             paused_until: Instant::ZERO,
             machine: Membership::new(config.clone(), self.now).expect("a good configuration"),
         };
@@ -184,7 +195,21 @@ impl Network {
                     self.carry(from, to, bytes);
                 }
                 Output::Event(event) => process.events.push((self.now, event)),
-                Output::NameRefused { .. } | Output::Superseded { .. } | Output::Left => {
+                Output::UserEvent(event) => process.told.push((self.now, event)),
+                Output::Query(query) => {
+                    let answer = process.answers.then(|| query.payload.clone());
+                    let key = query.key;
+                    process.queries.push(query);
+                    if let Some(body) = answer {
+                        let body = AnswerBody::new(body).expect("short enough");
+                        self.input(node, Input::Answer { query: key, body });
+                    }
+                }
+                Output::Reply { reply, .. } => process.replies.push((self.now, reply)),
+                Output::QueryEnded { .. }
+                | Output::NameRefused { .. }
+                | Output::Superseded { .. }
+                | Output::Left => {
                     process.outputs.push(output);
                 }
             }

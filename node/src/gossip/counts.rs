@@ -22,6 +22,7 @@ pub(super) struct Counts {
     dropped: [Counter; DropReason::ALL.len()],
     unsent: Counter,
     missed: Counter,
+    reply_missed: Counter,
     members: [Gauge; STATUSES.len()],
     bytes_received: Counter,
     bytes_sent: Counter,
@@ -41,6 +42,7 @@ impl Counts {
             sent: counter(&GOSSIP_DATAGRAMS, &["out"]),
             dropped: DropReason::ALL.map(|reason| counter(&GOSSIP_DROPPED, &[reason.as_str()])),
             unsent: counter(&GOSSIP_DROPPED, &["unsent"]),
+            reply_missed: counter(&GOSSIP_DROPPED, &["reply_missed"]),
             missed: counter(&GOSSIP_DROPPED, &["change_missed"]),
             members: STATUSES.map(|status| gauge(&MEMBERS, &[status.as_str()])),
             bytes_received: counter(&GOSSIP_BYTES, &["in"]),
@@ -63,6 +65,11 @@ impl Counts {
     /// A change found its channel full.
     pub fn missed(&self) {
         self.missed.increment(1);
+    }
+
+    /// A reply found its asker too slow.
+    pub fn reply_missed(&self) {
+        self.reply_missed.increment(1);
     }
 
     pub fn members(&self, members: &[Member]) {

@@ -6,14 +6,15 @@ use std::time::Duration;
 use shoal_api::Instant;
 use shoal_api::member::{Member, MemberEvent};
 use shoal_membership::{Input, Membership, Output};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
 use super::counts::Counts;
 use super::net::Socket;
 use super::seeds::Resolving;
-use super::{Change, End, Request, Standing, limits};
+use super::talk::Waiting;
+use super::{Change, End, Happening, Removal, Request, Standing, limits};
 
 /// The machine's clock: nanoseconds since the driver was made.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,7 @@ pub(super) struct Shown {
     pub changes: mpsc::Sender<Change>,
     pub members: watch::Sender<Arc<[Member]>>,
     pub standing: watch::Sender<Standing>,
+    pub happenings: broadcast::Sender<Happening>,
 }
 
 pub(super) struct Drive {
@@ -46,6 +48,7 @@ pub(super) struct Drive {
     socket: Socket,
     requests: mpsc::Receiver<Request>,
     resolving: Resolving,
+    waiting: Waiting,
     shown: Shown,
     counts: Counts,
     counted: Instant,
@@ -72,6 +75,7 @@ impl Drive {
             socket,
             requests,
             resolving: Resolving::default(),
+            waiting: Waiting::default(),
             shown,
             counts,
             counted: Instant::ZERO,
@@ -149,6 +153,16 @@ impl Drive {
             }
             Request::Leave => self.step(Input::Leave),
             Request::SetTags(tags) => self.step(Input::SetTags(tags)),
+            Request::Tell(event) => self.step(Input::TellEvent(event)),
+            Request::Ask(request, asker) => {
+                let token = self.waiting.add(asker);
+                self.step(Input::Ask { token, request });
+            }
+            Request::Answer(query, body) => self.step(Input::Answer { query, body }),
+            Request::Remove(node, how) => {
+                let prune = how == Removal::Prune;
+                self.step(Input::Remove { node, prune });
+            }
             // An asker that is gone does not miss its answer.
             Request::Stats(answer) => drop(answer.send(self.machine.stats().clone())),
         }
@@ -164,28 +178,41 @@ impl Drive {
     fn step(&mut self, input: Input) {
         self.machine.step(self.clock.now(), input);
         while let Some(output) = self.machine.poll_output() {
-            match output {
-                Output::Datagram { to, bytes } => {
-                    if let Err(error) = self.socket.send(to, &bytes) {
-                        self.counts.unsent();
-                        debug!(%to, %error, "cannot send a datagram");
-                    }
+            self.carry_out(output);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Datagram { to, bytes } => {
+                if let Err(error) = self.socket.send(to, &bytes) {
+                    self.counts.unsent();
+                    debug!(%to, %error, "cannot send a datagram");
                 }
-                Output::Event(event) => self.events.push(event),
-                Output::NameRefused { name, holder } => {
-                    warn!(%name, %holder, "another living node has this name");
-                    self.shown
-                        .standing
-                        .send_replace(Standing::NameRefused { name, holder });
+            }
+            Output::Event(event) => self.events.push(event),
+            Output::UserEvent(event) => self.happen(Happening::Event(event)),
+            Output::Query(query) if query.name.is_internal() => {}
+            Output::Query(query) => self.happen(Happening::Query(query)),
+            Output::Reply { token, reply } => {
+                if !self.waiting.reply(token, reply) {
+                    self.counts.reply_missed();
                 }
-                Output::Superseded { by } => {
-                    warn!(%by, "another process runs as this node");
-                    self.end = Some(End::Superseded { by });
-                }
-                Output::Left => {
-                    info!("left the gossip");
-                    self.end = Some(End::Left);
-                }
+            }
+            Output::QueryEnded { token, end } => self.waiting.end(token, end),
+            Output::NameRefused { name, holder } => {
+                warn!(%name, %holder, "another living node has this name");
+                self.shown
+                    .standing
+                    .send_replace(Standing::NameRefused { name, holder });
+            }
+            Output::Superseded { by } => {
+                warn!(%by, "another process runs as this node");
+                self.end = Some(End::Superseded { by });
+            }
+            Output::Left => {
+                info!("left the gossip");
+                self.end = Some(End::Left);
             }
         }
     }
@@ -198,6 +225,7 @@ impl Drive {
             self.shown.members.send_replace(members);
             for event in std::mem::take(&mut self.events) {
                 log(&event);
+                self.happen(Happening::Member(event.clone()));
                 self.pass(event);
             }
             if self.machine.name_holder().is_none() {
@@ -215,6 +243,11 @@ impl Drive {
             self.counted = now;
             self.counts.stats(self.machine.stats());
         }
+    }
+
+    /// Tells whoever listens; nobody may.
+    fn happen(&self, happening: Happening) {
+        let _nobody = self.shown.happenings.send(happening);
     }
 
     fn pass(&mut self, event: MemberEvent) {

@@ -7,6 +7,11 @@ pub const REQUESTS: usize = 64;
 /// Changes of the list of members that wait for their reader. Full: dropped, counted, and the
 /// reader is told to read the list.
 pub const CHANGES: usize = 1_024;
+/// Happenings that wait for whoever listens. Full: the oldest are dropped, and the listener is
+/// told how many.
+pub const HAPPENINGS: usize = 1_024;
+/// Replies to one query that wait for its asker. Full: dropped and counted.
+pub const REPLIES: usize = 1_024;
 /// Datagrams read, or requests taken, before the machine's deadlines get their turn.
 pub const BATCH: usize = 64;
 /// Bytes that the kernel keeps for the socket in each direction; beyond it datagrams are lost.

@@ -9,21 +9,25 @@ mod drive;
 pub mod limits;
 mod net;
 mod seeds;
+mod talk;
 
 use std::io;
 use std::sync::Arc;
 
 use shoal_api::member::{Member, MemberEvent};
 use shoal_api::{Generation, HostPort, Name, NodeId};
-use shoal_membership::{Config, ConfigError, Membership, NodeTags, Stats};
+use shoal_membership::{
+    AnswerBody, Config, ConfigError, EventBody, Membership, NodeTags, QueryKey, QueryRequest, Stats,
+};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 #[cfg(test)]
 mod tests;
 
 pub use net::Socket;
+pub use talk::{Happening, Returned};
 
 /// Why the gossip did not start.
 #[derive(Debug, Error)]
@@ -85,7 +89,20 @@ enum Request {
     Join(Vec<HostPort>),
     Leave,
     SetTags(NodeTags),
+    Tell(EventBody),
+    Ask(QueryRequest, mpsc::Sender<Returned>),
+    Answer(QueryKey, AnswerBody),
+    Remove(NodeId, Removal),
     Stats(oneshot::Sender<Stats>),
+}
+
+/// How a member that failed is taken off the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It counts as left.
+    Leave,
+    /// It is forgotten at once.
+    Prune,
 }
 
 /// The handle of the running gossip. Cheap to clone.
@@ -94,6 +111,7 @@ pub struct Gossip {
     requests: mpsc::Sender<Request>,
     members: watch::Receiver<Arc<[Member]>>,
     standing: watch::Receiver<Standing>,
+    happenings: broadcast::Sender<Happening>,
 }
 
 /// A started gossip.
@@ -120,6 +138,7 @@ pub fn start(socket: Socket, config: Config) -> Result<Running, StartError> {
     let first: Arc<[Member]> = machine.members().cloned().collect();
     let (show_members, members) = watch::channel(first);
     let (show_standing, standing) = watch::channel(Standing::Running);
+    let happenings = talk::happenings();
     let drive = drive::Drive::new(
         machine,
         clock,
@@ -129,6 +148,7 @@ pub fn start(socket: Socket, config: Config) -> Result<Running, StartError> {
             changes,
             members: show_members,
             standing: show_standing,
+            happenings: happenings.clone(),
         },
     );
     Ok(Running {
@@ -136,6 +156,7 @@ pub fn start(socket: Socket, config: Config) -> Result<Running, StartError> {
             requests,
             members,
             standing,
+            happenings,
         },
         changes: changed,
         task: tokio::spawn(drive.run()),
@@ -193,6 +214,46 @@ impl Gossip {
     /// [`Ended`] if the gossip is over.
     pub async fn set_tags(&self, tags: NodeTags) -> Result<(), Ended> {
         self.request(Request::SetTags(tags)).await
+    }
+
+    /// Tells all members an event.
+    ///
+    /// # Errors
+    /// [`Ended`] if the gossip is over.
+    pub async fn tell(&self, event: EventBody) -> Result<(), Ended> {
+        self.request(Request::Tell(event)).await
+    }
+
+    /// Asks members. What comes back waits in the channel, at most [`limits::REPLIES`]; dropping
+    /// it is how to stop listening.
+    ///
+    /// # Errors
+    /// [`Ended`] if the gossip is over.
+    pub async fn ask(&self, query: QueryRequest) -> Result<mpsc::Receiver<Returned>, Ended> {
+        let (asker, replies) = mpsc::channel(limits::REPLIES);
+        self.request(Request::Ask(query, asker)).await?;
+        Ok(replies)
+    }
+
+    /// Answers a query that was heard as [`Happening::Query`]; only the first answer counts.
+    ///
+    /// # Errors
+    /// [`Ended`] if the gossip is over.
+    pub async fn answer(&self, query: QueryKey, body: AnswerBody) -> Result<(), Ended> {
+        self.request(Request::Answer(query, body)).await
+    }
+
+    /// Takes a member that failed off the list, everywhere. Nothing happens to one that lives.
+    ///
+    /// # Errors
+    /// [`Ended`] if the gossip is over.
+    pub async fn remove(&self, node: NodeId, how: Removal) -> Result<(), Ended> {
+        self.request(Request::Remove(node, how)).await
+    }
+
+    /// What happens from here on, at most [`limits::HAPPENINGS`] waiting.
+    pub fn happenings(&self) -> broadcast::Receiver<Happening> {
+        self.happenings.subscribe()
     }
 
     /// The machine's counters.
