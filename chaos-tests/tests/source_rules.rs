@@ -137,7 +137,7 @@ const EXEMPT: [(&str, &str, &str); 2] = [
 ];
 
 /// Which of our crates each crate may depend on; a crate that is not listed may use all.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("shoal-api", &[]),
     ("shoal-ledger", &["shoal-api"]),
     ("shoal-offers", &["shoal-api", "shoal-ledger"]),
@@ -155,8 +155,12 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ),
     ("shoal-membership", &["shoal-api"]),
     ("shoal-agent", &["shoal-api"]),
-    ("shoal-disk", &["shoal-api", "shoal-quorum"]),
-    ("shoal-keeper", &[]),
+    ("shoal-failpoint", &[]),
+    (
+        "shoal-disk",
+        &["shoal-api", "shoal-failpoint", "shoal-quorum"],
+    ),
+    ("shoal-keeper", &["shoal-failpoint"]),
     ("shoal-mesos", &["shoal-api"]),
     ("shoal-catalogue", &[]),
     ("shoal-dashboards", &["shoal-catalogue"]),

@@ -107,6 +107,11 @@ pub struct Cluster {
 impl Cluster {
     /// Starts so many nodes and waits until the cluster can run tasks.
     pub fn start(masters: u8, agents: u8) -> Cluster {
+        Cluster::start_with(masters, agents, &[])
+    }
+
+    /// The same, with variables in the environment of all its processes.
+    pub fn start_with(masters: u8, agents: u8, environment: &[(&str, &str)]) -> Cluster {
         let turn = Turn::take();
         let folder = TempDir::with_prefix("shoal-test-").expect("a temporary folder can be made");
         let port = machine::free_api_port(masters + agents);
@@ -123,6 +128,7 @@ impl Cluster {
             .args(["--http", &api, "--resources", RESOURCES, "--data"])
             .arg(folder.path().join("data"))
             .env_remove("SHOAL_ADDR")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -24,6 +24,7 @@ mod crowds;
 mod data_directory;
 mod dev_ends;
 mod documents;
+mod failpoints;
 mod five_masters;
 mod follower_killed;
 mod inspected;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use shoal_api::Index;
+use shoal_failpoint::{Point, pass};
 use shoal_quorum::{Batch, Recovered, Snapshot, Ticket};
 
 use crate::file::{Io, is_full};
@@ -244,8 +245,11 @@ impl Worker {
         }
         if let Some((ticket, _)) = group.last() {
             let batches: Vec<&Batch> = group.iter().map(|(_, batch)| &**batch).collect();
+            pass(Point::LogAppend);
             retried(&self.tell, || log.write(io, &batches))?;
+            pass(Point::LogSync);
             log.sync(io)?;
+            pass(Point::LogSynced);
             (self.tell.0)(Event::Persisted(*ticket));
         }
         if let Some(through) = through {

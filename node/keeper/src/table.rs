@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process_group, pidfd_open, waitpid,
 };
+use shoal_failpoint::{Point, pass};
 
 use crate::journal::{Journal, Record};
 use crate::limits;
@@ -175,6 +176,7 @@ impl Table {
         let journal = |error: io::Error| format!("the keeper's journal cannot be written: {error}");
         let intended = Record::Intended { key: key.into() };
         self.journal.append(&intended).map_err(journal)?;
+        pass(Point::KeeperIntended);
         let record = match self.start(key, spec) {
             Ok((pid, started)) => {
                 let since = now();
@@ -212,10 +214,12 @@ impl Table {
                 }
             }
         };
+        pass(Point::KeeperSpawned);
         if let Err(error) = self.journal.append(&record) {
             // The intention is written; a later keeper finds the process by its mark.
             eprintln!("the journal lacks the start of task {key}: {error}");
         }
+        pass(Point::KeeperStarted);
         Ok(self.get(key).expect("it was just set"))
     }
 
@@ -311,6 +315,7 @@ impl Table {
         entry.state = State::Ended { end, at };
         entry.process = None;
         let key = key.to_owned();
+        pass(Point::KeeperReaped);
         if let Err(error) = self.journal.append(&Record::Ended {
             key: key.clone(),
             end,
@@ -318,6 +323,7 @@ impl Table {
         }) {
             eprintln!("the journal lacks the end of task {key}: {error}");
         }
+        pass(Point::KeeperEnded);
         self.get(&key)
     }
 
@@ -346,6 +352,7 @@ impl Table {
         if let Err(error) = shortened {
             eprintln!("the journal lacks that task {key} is forgotten: {error}");
         }
+        pass(Point::KeeperForgotten);
         true
     }
 

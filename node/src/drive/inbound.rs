@@ -5,6 +5,7 @@ use bytes::Bytes;
 use metrics::Counter;
 use shoal_api::limits as words;
 use shoal_api::session::{AgentMessage, MasterMessage};
+use shoal_failpoint::{Point, pass};
 use shoal_master::{Conn, LedgerMessage, PeerMessage};
 use tokio::sync::mpsc;
 
@@ -151,6 +152,7 @@ async fn write_session(mut writer: FrameWriter, mut inbound: Inbound<MasterMessa
         if count == 0 {
             return;
         }
+        let commands = batch.iter().any(|message| *message != MasterMessage::Ping);
         for message in batch.drain(..) {
             let bytes = postcard::to_allocvec(&message).expect("a message can be encoded");
             if bytes.len() > words::SESSION_MESSAGE_BYTES {
@@ -159,8 +161,14 @@ async fn write_session(mut writer: FrameWriter, mut inbound: Inbound<MasterMessa
             }
             payloads.push(Bytes::from(bytes));
         }
+        if commands {
+            pass(Point::CommandSend);
+        }
         if writer.write(&mut payloads).await.is_err() {
             return;
+        }
+        if commands {
+            pass(Point::CommandSent);
         }
     }
 }

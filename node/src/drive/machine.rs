@@ -8,6 +8,7 @@ use metrics::{Counter, Gauge, Histogram};
 use shoal_api::Instant;
 use shoal_api::notice::Notice;
 use shoal_api::session::MasterMessage;
+use shoal_failpoint::{Point, pass};
 use shoal_master::{Answer, Ask, Conn, Input, Leadership, Master, Output, Refused};
 use shoal_quorum::Membership;
 use tokio::sync::{mpsc, oneshot};
@@ -139,7 +140,11 @@ impl Machine {
             let started = clock::now();
             self.master
                 .step(started, Input::Calendar(clock::calendar()));
+            let applied = self.master.applied();
             let count = self.take_all(first, started);
+            if self.master.applied() > applied {
+                pass(Point::MasterApplied);
+            }
             self.perform();
             self.counts.inputs.increment(count);
             self.counts.batch.record(count as f64);
@@ -200,7 +205,10 @@ impl Machine {
 
     fn reply(&mut self, now: Instant, reply: Reply) {
         let input = match reply {
-            Reply::Persisted(ticket) => Input::Persisted(ticket),
+            Reply::Persisted(ticket) => {
+                pass(Point::MasterCommit);
+                Input::Persisted(ticket)
+            }
             Reply::SnapshotSaved(index) => Input::SnapshotSaved(index),
             Reply::SnapshotReady { index, chunks } => Input::SnapshotReady { index, chunks },
             Reply::DiskFull => Input::DiskFull,
@@ -295,8 +303,10 @@ impl Machine {
                 Output::CloseStream(conn) => drop(self.streams.remove(&conn)),
                 Output::Answer { ask, answer } => {
                     if let Some(reply) = self.asks.remove(&ask) {
+                        pass(Point::MasterAnswer);
                         // An asker that is gone has no use for its answer.
                         drop(reply.send(answer));
+                        pass(Point::MasterAnswered);
                     }
                 }
                 Output::Status(leadership) => self.status(leadership),

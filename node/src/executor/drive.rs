@@ -8,6 +8,7 @@ use shoal_agent::frames::Frames;
 use shoal_agent::{Agent, ContainerId, Input, Output, SessionChange, Signal, Spawn, Ticket};
 use shoal_api::session::FileError;
 use shoal_api::{HostPort, TaskKey};
+use shoal_failpoint::{Point, pass};
 use shoal_keeper::protocol::Request;
 use tokio::sync::{mpsc, watch};
 
@@ -272,6 +273,7 @@ impl Driver {
     /// Makes the sandboxes away from this loop, and orders each process as soon as its own is there.
     /// One after the other on one thread: they would only wait for each other's folders.
     fn spawn(&self, spawns: Vec<Spawn>) {
+        pass(Point::AgentSpawn);
         let Some(life) = self.life else {
             return;
         };
@@ -282,6 +284,7 @@ impl Driver {
                 let task = spawn.task.clone();
                 match prepare(&sandboxes, &spawn, &http, root) {
                     Ok(request) => {
+                        pass(Point::AgentOrder);
                         let order = Order {
                             life,
                             task,

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use shoal_agent::frames::split_first;
 use shoal_agent::{Record, Ticket};
 use shoal_disk::{Io, is_full};
+use shoal_failpoint::{Point, pass};
 use tokio::sync::mpsc;
 
 use super::limits;
@@ -124,8 +125,11 @@ fn carry_out(log: &mut Log, order: &Order) -> io::Result<Ticket> {
         Order::Append { frames, last } => {
             let mut rest = &frames[..];
             while let Some((frame, more)) = split_first(rest) {
+                pass(Point::CheckpointAppend);
                 once_there_is_room(|| log.append(frame))?;
+                pass(Point::CheckpointSync);
                 log.sync()?;
+                pass(Point::CheckpointSynced);
                 rest = more;
             }
             Ok(*last)

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use shoal_agent::{ConnectionId, Input};
 use shoal_api::session::{AgentMessage, MasterMessage};
 use shoal_api::{ClusterId, HostPort, limits as words};
+use shoal_failpoint::{Point, pass};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -162,9 +163,11 @@ async fn write(mut writer: FrameWriter, mut messages: mpsc::Receiver<Bytes>) -> 
         .await
         > 0
     {
+        pass(Point::ReportSend);
         if let Err(error) = writer.write(&mut batch).await {
             return Some(Arc::from(error.to_string()));
         }
+        pass(Point::ReportSent);
     }
     None
 }
