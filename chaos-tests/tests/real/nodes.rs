@@ -269,13 +269,15 @@ impl Nodes {
         until(&format!("{node} has been told everything"), SOON, || {
             let now = self.voters(node)?;
             check(now == voters, || format!("{now:?} vote"))?;
-            let document = self.json(node, &["quorum", "list"])?;
+            let view = |master: &str| self.json(master, &["quorum", "list"]);
+            let leader = leader_of(&view(node)?).ok_or("there is no leader")?;
+            // Only the leader knows what the others have.
+            let document = view(&leader)?;
             let masters = document["masters"].as_array().ok_or("no masters")?;
             let own = masters.iter().find(|master| master["name"] == node);
-            let own = own.ok_or("it is not listed")?;
-            let (matched, index) = (own["matched"].as_u64(), document["index"].as_u64());
-            let all = own["role"] == "leader" || (matched.is_some() && matched >= index);
-            check(all, || format!("{document}"))
+            let matched = own.and_then(|own| own["matched"].as_u64());
+            let all = matched.is_some() && matched >= document["index"].as_u64();
+            check(leader == node || all, || format!("{document}"))
         });
     }
 
@@ -305,6 +307,13 @@ impl Nodes {
             check(left.is_empty(), || format!("these live: {left:?}"))
         });
     }
+}
+
+/// The name of the leader in what `quorum list` says.
+fn leader_of(document: &Value) -> Option<String> {
+    let masters = document["masters"].as_array()?;
+    let leader = masters.iter().find(|master| master["role"] == "leader")?;
+    Some(leader["name"].as_str()?.to_string())
 }
 
 /// What agents are started with.
