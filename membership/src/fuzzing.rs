@@ -146,13 +146,17 @@ pub fn datagram(input: &[u8]) -> bool {
     accepted
 }
 
-/// Datagrams that a node sends.
+/// Datagrams that a node sends, plain and sealed.
 pub fn datagrams() -> Vec<Vec<u8>> {
-    let mut all: Vec<Vec<u8>> = recorded().iter().map(|(_, bytes)| bytes.to_vec()).collect();
-    all.sort_unstable();
-    all.dedup();
-    all.truncate(24);
-    all
+    let sent = |policy| {
+        let recorded = record(policy);
+        let mut all: Vec<Vec<u8>> = recorded.iter().map(|(_, bytes)| bytes.to_vec()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.truncate(12);
+        all
+    };
+    [sent(Policy::Incoming), sent(Policy::Required)].concat()
 }
 
 /// Several sets of sections, each after who sends it and a length of two bytes, big end first, and each

@@ -6,6 +6,7 @@
 pub mod check;
 pub mod model;
 pub mod names;
+pub mod part;
 pub mod read;
 pub mod write;
 
@@ -34,6 +35,7 @@ fn push_message(code: &mut String, schema: &Schema, message: &Message) {
     write::push(code, message);
     read::push(code, message);
     check::push(code, schema, message);
+    part::push(code, message);
     code.push_str("}\n");
 }
 

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::json::missing::Missing;
 use crate::json::{Message, read};
 use crate::limits;
+use crate::room;
 
 /// An encoding of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,9 +50,14 @@ impl Codec {
         }
         let message: M = match self {
             Codec::Json => from_json(body)?,
-            Codec::Protobuf => M::decode(body).map_err(|_| DecodeError::Protobuf {
-                message: short_name::<M>(),
-            })?,
+            Codec::Protobuf => {
+                if body.len() > limits::UNWEIGHED_BYTES && !room::fits::<M>(body) {
+                    return Err(DecodeError::TooMuch);
+                }
+                M::decode(body).map_err(|_| DecodeError::Protobuf {
+                    message: short_name::<M>(),
+                })?
+            }
         };
         let mut missing = Missing::default();
         message.missing(&mut missing);
@@ -77,6 +83,12 @@ pub enum DecodeError {
     /// Longer than [`limits::CALL_BYTES`].
     #[error("The body is larger than {} bytes", limits::CALL_BYTES)]
     TooLarge,
+    /// Short, but of so many parts that they take more memory than [`limits::MESSAGE_MEMORY`].
+    #[error(
+        "The body has more parts than fit into {} MiB of memory; send them in several calls",
+        limits::MESSAGE_MEMORY >> 20
+    )]
+    TooMuch,
     /// Not JSON.
     #[error("Failed to parse body into JSON: syntax error at line {line} near: {near}")]
     Syntax {
@@ -116,8 +128,9 @@ fn short_name<M: Message>() -> &'static str {
 
 fn from_json<M: Message>(body: &[u8]) -> Result<M, DecodeError> {
     let mut parser = serde_json::Deserializer::from_slice(body);
-    let parsed = read::message::<M, _>(&mut parser);
+    let (parsed, room) = room::limited(|| read::message::<M, _>(&mut parser));
     match parsed {
+        Err(_) if room.is_none() => Err(DecodeError::TooMuch),
         Ok(message) => match parser.end() {
             Ok(()) => Ok(message),
             Err(error) => Err(DecodeError::Trailing {

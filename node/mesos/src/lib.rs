@@ -17,3 +17,4 @@ pub mod proto;
 pub mod record_io;
 pub mod refusal;
 pub mod resources;
+pub mod room;

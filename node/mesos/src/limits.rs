@@ -2,6 +2,13 @@
 
 /// Bytes of one call's body; a longer one is refused with 413. Ours.
 pub const CALL_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of memory that the message of one call may take; one that would take more is refused with 413.
+/// Ours: ten thousand tasks, each with a command and half a dozen resources, fit.
+pub const MESSAGE_MEMORY: usize = 16 * CALL_BYTES;
+/// Bytes of a body that is not weighed before it is read, since whatever it holds fits. Ours.
+pub const UNWEIGHED_BYTES: usize = 4 * 1024;
+/// Levels of messages in messages that a body in protobuf may have. Source: prost's own limit.
+pub const MESSAGE_DEPTH: usize = 100;
 /// Bytes of one RecordIO record that the decoder takes. Ours.
 pub const RECORD_BYTES: usize = 64 * 1024 * 1024;
 /// Digits in the length of a record. Ours.

@@ -87,7 +87,7 @@ impl Refusal {
             Refusal::Method { .. } => 405,
             Refusal::ContentType => 415,
             Refusal::Accept => 406,
-            Refusal::Body(DecodeError::TooLarge) => 413,
+            Refusal::Body(DecodeError::TooLarge | DecodeError::TooMuch) => 413,
             Refusal::NotSubscribed => 403,
             Refusal::NotImplemented(_) => 501,
             Refusal::Unavailable(_) => 503,

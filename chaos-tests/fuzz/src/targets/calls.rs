@@ -7,6 +7,7 @@ use shoal_api::{Principal, StreamId};
 use shoal_mesos::call::{Admitted, Head, Received, Request, Standing, receive};
 use shoal_mesos::codec::Codec;
 use shoal_mesos::json::Message;
+use shoal_mesos::limits::MESSAGE_MEMORY;
 use shoal_mesos::operator;
 use shoal_mesos::proto::v1::{agent, master, scheduler};
 use shoal_mesos::record_io::{Decoder, FrameError, frame};
@@ -14,10 +15,11 @@ use shoal_mesos::record_io::{Decoder, FrameError, frame};
 use super::PLAIN;
 use crate::target::{Memory, Target, Verdict};
 
-/// A message of Mesos is a struct of hundreds of bytes, whose least form is two bytes on the wire.
+/// A list grows by doubling, which needs three times what it holds, and what is read is written and
+/// read again.
 const MESSAGES: Memory = Memory {
-    fixed: 256 * 1024,
-    per_byte: 1_600,
+    fixed: 4 * MESSAGE_MEMORY,
+    per_byte: 64,
 };
 
 macro_rules! call {

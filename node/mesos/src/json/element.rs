@@ -8,6 +8,7 @@ use serde::de::{Error, MapAccess};
 
 use super::read::{self, Element, Number, Place};
 use super::{Message, Names};
+use crate::room;
 
 /// `true`, `false`, or one of them as a text.
 #[derive(Debug)]
@@ -143,6 +144,7 @@ impl<M: Message> Element for Object<M> {
     type Out = M;
 
     fn object<'de, A: MapAccess<'de>>(_place: Place, map: A) -> Result<Option<M>, A::Error> {
+        room::take::<A::Error>(size_of::<M>())?;
         read::fields(map).map(Some)
     }
 }

@@ -13,6 +13,8 @@ pub mod write;
 
 use missing::Missing;
 
+use crate::room::Part;
+
 /// A message with both codecs. Implemented by the generated code only.
 pub trait Message: prost::Message + Default {
     /// The full name, `mesos.v1.Offer` for instance.
@@ -36,6 +38,11 @@ pub trait Message: prost::Message + Default {
 
     /// Reports the required fields that are absent, here and inside.
     fn missing(&self, _report: &mut Missing) {}
+
+    /// What the field with that number holds, if that takes memory beyond the bytes on the wire.
+    fn part(_field: u32) -> Option<Part> {
+        None
+    }
 }
 
 /// The values of an enum by name. Implemented by the generated code only.
@@ -47,7 +54,7 @@ pub trait Names {
 }
 
 mod generated {
-    use super::{Message, Missing, Names, read, write};
+    use super::{Message, Missing, Names, Part, read, write};
 
     include!(concat!(env!("OUT_DIR"), "/mesos_json.rs"));
 }

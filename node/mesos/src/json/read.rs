@@ -10,6 +10,7 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::Message;
+use crate::room;
 
 pub use super::element::{Base64, Boolean, Double, Integer, Named, Object, Text};
 
@@ -224,6 +225,7 @@ impl<'de, T: Element> Visitor<'de> for List<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T::Out>, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = seq.next_element_seed(self.0.clone())? {
+            room::take::<A::Error>(size_of::<String>())?;
             items.extend(item);
         }
         Ok(items)
@@ -255,6 +257,7 @@ impl<'de, T: Element> Visitor<'de> for Entries<T> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries = BTreeMap::new();
         while let Some(key) = map.next_key::<String>()? {
+            room::take::<A::Error>(size_of::<String>())?;
             match map.next_value_seed(self.0.clone())? {
                 Some(value) => entries.insert(key, value),
                 None => entries.remove(&key),
