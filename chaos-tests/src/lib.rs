@@ -14,6 +14,7 @@ pub mod aimed;
 pub mod cluster;
 pub mod disk;
 pub mod faults;
+pub mod gossip;
 pub mod hosts;
 pub mod invariants;
 pub mod log;

@@ -1,9 +1,10 @@
-//! The datagram: a head and sections, valid as a whole or dropped.
+//! The datagram, and the frame of a stream: a head and sections, valid as a whole or dropped. Both
+//! are sealed the same way and differ only in how long they may be.
 //!
 //! ```text
 //! sealed:  version 1 | flags 1 | key id 4 | nonce 12 | sections, encrypted | tag 16
 //! plain:   version 1 | flags 1 | 0 4 | hash of the label 4 | checksum 4 | sections
-//! section: type 1 | length, a minimal varint of 1 or 2 bytes | body
+//! section: type 1 | length, a minimal varint of 1 to 3 bytes | body
 //! ```
 //!
 //! The seal is ChaCha20-Poly1305 with a key of the cluster. It also covers the head and the cluster's
@@ -38,6 +39,31 @@ const CHECKED_HEAD_BYTES: usize = KEY_HEAD_BYTES + 4;
 const PLAIN_HEAD_BYTES: usize = CHECKED_HEAD_BYTES + 4;
 const _: () = assert!(SEALED_HEAD_BYTES + TAG_BYTES == limits::ENVELOPE_BYTES);
 const _: () = assert!(PLAIN_HEAD_BYTES <= limits::ENVELOPE_BYTES);
+
+/// What carries sections, which says how long the whole may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// UDP.
+    Datagram,
+    /// One frame of a TCP stream.
+    Frame,
+}
+
+impl Carrier {
+    fn bytes(self) -> usize {
+        match self {
+            Carrier::Datagram => limits::DATAGRAM_BYTES,
+            Carrier::Frame => limits::FRAME_BYTES,
+        }
+    }
+
+    fn section_head(self) -> usize {
+        match self {
+            Carrier::Datagram => limits::SECTION_HEAD_BYTES,
+            Carrier::Frame => limits::SECTION_HEAD_BYTES + 1,
+        }
+    }
+}
 
 /// The number of a sealed datagram, which is its nonce: a life counts it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,12 +143,12 @@ impl Seal {
         [head, self.label.as_str().as_bytes()].concat()
     }
 
-    /// Takes a datagram apart into its sections.
+    /// Takes a datagram, or a frame of a stream, apart into its sections.
     ///
     /// # Errors
     /// The reason to drop all of it.
-    pub fn open(&self, datagram: &Bytes) -> Result<Opened, DropReason> {
-        if datagram.len() > limits::DATAGRAM_BYTES {
+    pub fn open(&self, carrier: Carrier, datagram: &Bytes) -> Result<Opened, DropReason> {
+        if datagram.len() > carrier.bytes() {
             return Err(DropReason::Long);
         }
         if datagram.len() < PLAIN_HEAD_BYTES {
@@ -216,25 +242,29 @@ fn split(mut rest: Bytes) -> Option<Vec<Section>> {
 }
 
 fn get_length(buffer: &mut Bytes) -> Option<usize> {
-    let low = buffer.try_get_u8().ok()?;
-    if low < 0x80 {
-        return Some(usize::from(low));
+    let mut length = 0;
+    for shift in [0, 7, 14] {
+        let byte = buffer.try_get_u8().ok()?;
+        length |= usize::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            let minimal = shift == 0 || byte != 0;
+            return minimal.then_some(length);
+        }
     }
-    let high = buffer.try_get_u8().ok()?;
-    let minimal = high != 0 && high < 0x80;
-    minimal.then_some(usize::from(low & 0x7f) | usize::from(high) << 7)
+    None
 }
 
-/// A datagram being written. It never grows beyond its bound: [`Writer::room`] says what fits.
+/// A datagram or a frame being written. It never grows beyond its bound: [`Writer::room`] says what fits.
 #[derive(Debug)]
 pub(crate) struct Writer {
+    carrier: Carrier,
     buffer: Vec<u8>,
     sections: usize,
     sealed: bool,
 }
 
 impl Writer {
-    pub fn new(seal: &Seal) -> Writer {
+    pub fn new(seal: &Seal, carrier: Carrier) -> Writer {
         let mut buffer = Vec::with_capacity(limits::DATAGRAM_BYTES);
         buffer.put_u8(VERSION);
         buffer.put_u8(NO_FLAGS);
@@ -246,6 +276,7 @@ impl Writer {
         };
         buffer.resize(head, 0);
         Writer {
+            carrier,
             buffer,
             sections: 0,
             sealed: key.is_some(),
@@ -258,8 +289,8 @@ impl Writer {
             return 0;
         }
         let tail = if self.sealed { TAG_BYTES } else { 0 };
-        (limits::DATAGRAM_BYTES - tail - self.buffer.len())
-            .saturating_sub(limits::SECTION_HEAD_BYTES)
+        (self.carrier.bytes() - tail - self.buffer.len())
+            .saturating_sub(self.carrier.section_head())
     }
 
     /// Adds a section; its body must fit [`Writer::room`].
@@ -271,12 +302,12 @@ impl Writer {
             self.room()
         );
         self.buffer.put_u8(kind);
-        if body.len() < 0x80 {
-            self.buffer.put_u8(body.len() as u8);
-        } else {
-            self.buffer.put_u8((body.len() & 0x7f) as u8 | 0x80);
-            self.buffer.put_u8((body.len() >> 7) as u8);
+        let mut length = body.len();
+        while length >= 0x80 {
+            self.buffer.put_u8((length & 0x7f) as u8 | 0x80);
+            length >>= 7;
         }
+        self.buffer.put_u8(length as u8);
         self.buffer.put_slice(body);
         self.sections += 1;
     }
@@ -293,13 +324,13 @@ impl Writer {
         self.buffer.put_slice(&sections[..sections.len().min(room)]);
     }
 
-    /// The datagram, sealed if this node seals.
+    /// The whole of it, sealed if this node seals.
     pub fn finish(mut self, seal: &mut Seal) -> Bytes {
         match self.sealed {
             true => self.seal(seal),
             false => self.check(seal),
         }
-        assert!(self.buffer.len() <= limits::DATAGRAM_BYTES);
+        assert!(self.buffer.len() <= self.carrier.bytes());
         Bytes::from(self.buffer)
     }
 
@@ -339,7 +370,7 @@ mod tests {
     }
 
     fn sample(seal: &mut Seal) -> Bytes {
-        let mut writer = Writer::new(seal);
+        let mut writer = Writer::new(seal, Carrier::Datagram);
         writer.section(1, &[7; 200]);
         writer.section(200, b"");
         writer.section(2, b"abc");
@@ -350,7 +381,7 @@ mod tests {
     fn round_trip() {
         for mut seal in [plain("a"), sealed("a", 1)] {
             let good = sample(&mut seal);
-            let sections = seal.open(&good).expect("valid").sections;
+            let sections = seal.open(Carrier::Datagram, &good).expect("valid").sections;
             let kinds: Vec<_> = sections.iter().map(|s| (s.kind, s.body.len())).collect();
             assert_eq!(kinds, [(1, 200), (200, 0), (2, 3)]);
         }
@@ -361,12 +392,18 @@ mod tests {
         for mut seal in [plain("a"), sealed("a", 1)] {
             let good = sample(&mut seal);
             for cut in 0..good.len() {
-                assert!(seal.open(&good.slice(..cut)).is_err(), "cut at {cut}");
+                assert!(
+                    seal.open(Carrier::Datagram, &good.slice(..cut)).is_err(),
+                    "cut at {cut}"
+                );
             }
             for bit in 0..good.len() * 8 {
                 let mut bad = good.to_vec();
                 bad[bit / 8] ^= 1 << (bit % 8);
-                assert!(seal.open(&bad.into()).is_err(), "bit {bit}");
+                assert!(
+                    seal.open(Carrier::Datagram, &bad.into()).is_err(),
+                    "bit {bit}"
+                );
             }
         }
     }
@@ -378,19 +415,26 @@ mod tests {
         let with = |at: usize, byte: u8| {
             let mut bad = good.clone();
             bad[at] = byte;
-            ours.open(&bad.into()).expect_err("damaged")
+            ours.open(Carrier::Datagram, &bad.into())
+                .expect_err("damaged")
         };
         assert_eq!(with(0, 9), DropReason::Version);
         assert_eq!(with(1, 1), DropReason::Flags);
         assert_eq!(with(5, 1), DropReason::Key);
         assert_eq!(with(20, 1), DropReason::Checksum);
-        let foreign = plain("b").open(&good.clone().into());
+        let foreign = plain("b").open(Carrier::Datagram, &good.clone().into());
         assert_eq!(foreign, Err(DropReason::Label));
-        assert_eq!(ours.open(&Bytes::new()), Err(DropReason::Short));
+        assert_eq!(
+            ours.open(Carrier::Datagram, &Bytes::new()),
+            Err(DropReason::Short)
+        );
         let long = Bytes::from(vec![VERSION; limits::DATAGRAM_BYTES + 1]);
-        assert_eq!(ours.open(&long), Err(DropReason::Long));
-        let empty = Writer::new(&ours).finish(&mut ours);
-        assert_eq!(ours.open(&empty), Err(DropReason::Sections));
+        assert_eq!(ours.open(Carrier::Datagram, &long), Err(DropReason::Long));
+        let empty = Writer::new(&ours, Carrier::Datagram).finish(&mut ours);
+        assert_eq!(
+            ours.open(Carrier::Datagram, &empty),
+            Err(DropReason::Sections)
+        );
     }
 
     #[test]
@@ -398,14 +442,26 @@ mod tests {
         let mut ours = sealed("a", 1);
         let good = sample(&mut ours);
         assert!(!good.windows(7).any(|window| window == [7; 7]), "encrypted");
-        assert_eq!(sealed("a", 2).open(&good), Err(DropReason::Key));
-        assert_eq!(plain("a").open(&good), Err(DropReason::Key));
-        assert_eq!(sealed("b", 1).open(&good), Err(DropReason::Forged));
-        let refused = ours.open(&sample(&mut plain("a")));
+        assert_eq!(
+            sealed("a", 2).open(Carrier::Datagram, &good),
+            Err(DropReason::Key)
+        );
+        assert_eq!(
+            plain("a").open(Carrier::Datagram, &good),
+            Err(DropReason::Key)
+        );
+        assert_eq!(
+            sealed("b", 1).open(Carrier::Datagram, &good),
+            Err(DropReason::Forged)
+        );
+        let refused = ours.open(Carrier::Datagram, &sample(&mut plain("a")));
         assert_eq!(refused, Err(DropReason::Plain));
         let mut renamed = sample(&mut sealed("a", 2)).to_vec();
         renamed[2..6].copy_from_slice(&good[2..6]);
-        assert_eq!(ours.open(&renamed.into()), Err(DropReason::Forged));
+        assert_eq!(
+            ours.open(Carrier::Datagram, &renamed.into()),
+            Err(DropReason::Forged)
+        );
     }
 
     #[test]
@@ -416,7 +472,12 @@ mod tests {
             let ring = Keyring::new(Key::new([key; 32]));
             ours.set_secrecy(Secrecy::required(ring));
             let datagram = sample(&mut ours);
-            numbers.push(ours.open(&datagram).expect("valid").number.expect("sealed"));
+            numbers.push(
+                ours.open(Carrier::Datagram, &datagram)
+                    .expect("valid")
+                    .number
+                    .expect("sealed"),
+            );
         }
         let steps: Vec<_> = numbers
             .iter()
@@ -454,19 +515,35 @@ mod tests {
             ])
         {
             let datagram = sample(&mut seals[from]);
-            assert_eq!(seals[to].open(&datagram).is_ok(), hears, "{from} to {to}");
+            assert_eq!(
+                seals[to].open(Carrier::Datagram, &datagram).is_ok(),
+                hears,
+                "{from} to {to}"
+            );
         }
     }
 
     #[test]
     fn room_is_exact() {
         for mut seal in [plain(""), sealed("", 1)] {
-            let mut writer = Writer::new(&seal);
-            writer.section(1, &vec![0; writer.room()]);
-            assert_eq!(writer.room(), 0);
-            let datagram = writer.finish(&mut seal);
-            assert_eq!(datagram.len(), limits::DATAGRAM_BYTES);
-            assert!(seal.open(&datagram).is_ok());
+            for carrier in [Carrier::Datagram, Carrier::Frame] {
+                let mut writer = Writer::new(&seal, carrier);
+                writer.section(1, &vec![0; writer.room()]);
+                assert_eq!(writer.room(), 0);
+                let whole = writer.finish(&mut seal);
+                assert_eq!(whole.len(), carrier.bytes());
+                assert!(seal.open(carrier, &whole).is_ok());
+            }
         }
+    }
+
+    #[test]
+    fn a_frame_is_too_long_for_a_datagram() {
+        let mut seal = sealed("", 1);
+        let mut writer = Writer::new(&seal, Carrier::Frame);
+        writer.section(1, &vec![0; limits::DATAGRAM_BYTES]);
+        let frame = writer.finish(&mut seal);
+        let refused = seal.open(Carrier::Datagram, &frame);
+        assert_eq!(refused, Err(DropReason::Long));
     }
 }

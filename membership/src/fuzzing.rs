@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use shoal_api::{Generation, Instant, Name, NodeId};
 
-use crate::envelope::{Seal, Writer};
+use crate::envelope::{Carrier, Seal, Writer};
 use crate::limits;
 use crate::{Config, Input, Key, Keyring, Label, Membership, Output, Policy, Secrecy};
 
@@ -95,7 +95,7 @@ impl Fed {
     /// What was received and not dropped.
     fn accepted(&self) -> u64 {
         let stats = self.machine.stats();
-        stats.datagrams_received - stats.dropped_total()
+        stats.received_total() - stats.dropped_total()
     }
 }
 
@@ -168,7 +168,7 @@ pub fn sections(mut input: &[u8]) -> bool {
     while let Some((head, rest)) = input.split_first_chunk::<3>() {
         let length = usize::from(u16::from_be_bytes([head[1], head[2]]));
         let (sections, rest) = rest.split_at(length.min(rest.len()));
-        let mut writer = Writer::new(&seal);
+        let mut writer = Writer::new(&seal, Carrier::Datagram);
         writer.raw(sections);
         fed.take(address(2 + head[0] % 4), writer.finish(&mut seal));
         fed.wait(Duration::from_millis(u64::from(head[0]) * 20));
@@ -184,7 +184,9 @@ pub fn sections_sent() -> Vec<Vec<u8>> {
     let mut together = Vec::new();
     for (_, bytes) in recorded() {
         let mut sections = Vec::new();
-        let opened = seal.open(bytes).expect("a node's own datagram");
+        let opened = seal
+            .open(Carrier::Datagram, bytes)
+            .expect("a node's own datagram");
         for section in opened.sections {
             sections.push(section.kind);
             let length = section.body.len();

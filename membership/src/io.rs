@@ -12,6 +12,15 @@ use crate::talk::{
     AnswerBody, EventBody, Query, QueryEnd, QueryKey, QueryRequest, QueryToken, Reply, UserEvent,
 };
 
+/// A stream, as the machine and its holder name it to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StreamId {
+    /// The machine wished for it; numbers rise and are never used again.
+    Opened(u64),
+    /// Another node opened it; the holder gives the number, never the same again.
+    Accepted(u64),
+}
+
 /// Something that happens to a member.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -24,6 +33,20 @@ pub enum Input {
         from: SocketAddr,
         /// All of it.
         bytes: Bytes,
+    },
+    /// A frame arrived on a stream, in the order in which it was sent.
+    Frame {
+        /// The stream; one that another node opened is known by its first frame.
+        stream: StreamId,
+        /// The other end's address.
+        from: SocketAddr,
+        /// All of it, at most [`crate::limits::FRAME_BYTES`].
+        bytes: Bytes,
+    },
+    /// A stream ended, could not be opened, or took too long. Nothing more comes or goes on it.
+    Closed {
+        /// The stream.
+        stream: StreamId,
     },
     /// Join through any of these, and keep trying until it works. Addresses are added to those of
     /// earlier joins; the own address is ignored. Seeds that are no members are asked again from
@@ -75,6 +98,26 @@ pub enum Output {
         to: SocketAddr,
         /// At most [`crate::limits::DATAGRAM_BYTES`].
         bytes: Bytes,
+    },
+    /// Open a stream and send the frames that follow on it. If that fails, or ends, say
+    /// [`Input::Closed`].
+    Open {
+        /// Its name, new.
+        stream: StreamId,
+        /// Where to.
+        to: SocketAddr,
+    },
+    /// Send a frame on a stream, in this order; losing it is harmless if the stream ends with it.
+    Frame {
+        /// The stream; of one that has ended meanwhile the frame is dropped.
+        stream: StreamId,
+        /// At most [`crate::limits::FRAME_BYTES`].
+        bytes: Bytes,
+    },
+    /// End a stream after what was said on it so far is sent. It is not spoken of again.
+    Close {
+        /// The stream, one that the machine opened.
+        stream: StreamId,
     },
     /// The list of members changed.
     Event(MemberEvent),

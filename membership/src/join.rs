@@ -11,6 +11,7 @@ use crate::limits;
 use crate::machine::{Membership, Phase};
 use crate::message::{Life, kind, wire};
 use crate::schedule::Timer;
+use crate::streams::Via;
 use crate::timing;
 
 impl Membership {
@@ -59,8 +60,14 @@ impl Membership {
                 !up.any(|row| row.identity.address == *seed)
             })
             .collect();
+        // Where datagrams do not get through, a stream may.
+        let by_stream = !self.is_joined() && self.asked_in_vain > 0;
+        self.asked_in_vain = self.asked_in_vain.saturating_add(1);
         for seed in strangers {
             self.send_message(seed, kind::HELLO, &hello);
+            if by_stream {
+                self.open_join(seed, &hello);
+            }
         }
         let time = if self.is_joined() {
             self.timing.join_again
@@ -71,13 +78,7 @@ impl Membership {
     }
 
     /// Says who this node is, or that the asker's name is taken.
-    pub(crate) fn answer_hello(
-        &mut self,
-        to: SocketAddr,
-        asker: &Identity,
-        name: &Name,
-        challenge: u64,
-    ) {
+    pub(crate) fn answer_hello(&mut self, to: Via, asker: &Identity, name: &Name, challenge: u64) {
         if self.phase != Phase::Running {
             return;
         }
@@ -101,7 +102,7 @@ impl Membership {
     /// A seed said who it is: announce to it and ask for all it knows.
     pub(crate) fn take_welcome(
         &mut self,
-        from: SocketAddr,
+        from: Via,
         seed: Identity,
         challenge: u64,
         holder: Option<NodeId>,
@@ -111,7 +112,10 @@ impl Membership {
             return;
         }
         match holder {
-            Some(holder) if holder != self.config.id => self.refuse_name(holder),
+            Some(holder) if holder != self.config.id => {
+                self.refuse_name(holder);
+                self.end_exchange(from);
+            }
             Some(_) | None => {
                 if !self.is_joined() {
                     self.name_holder = None;
@@ -120,14 +124,19 @@ impl Membership {
                 self.absorb(wanted);
                 self.quick_syncs = timing::QUICK_SYNCS;
                 self.talk.events.await_begin();
-                self.send_digest(from);
+                self.asked_in_vain = 0;
+                match from {
+                    Via::Datagram(address) => self.open_sync(address),
+                    Via::Stream(..) => self.send_digest(from),
+                }
                 let soon = timing::jittered(&mut self.dice, self.timing.sync_quick);
                 self.schedule.hasten(self.now + soon, Timer::Sync);
             }
         }
     }
 
-    /// Announces to a random failed member, which renews its identity if it lives.
+    /// Announces to a random failed member: if it lives, it hears that it is held for dead, and
+    /// says so.
     pub(crate) fn reconnect(&mut self) {
         let failed: Vec<_> = (self.table.others())
             .filter(|row| row.member.status == MemberStatus::Failed)
@@ -137,6 +146,8 @@ impl Membership {
             let chosen = failed[self.dice.below(failed.len() as u64) as usize];
             let wanted = self.swim.announce(chosen);
             self.absorb(wanted);
+            self.tell_dead(chosen);
+            self.stats.reconnects += 1;
         }
         self.set_timer(Timer::Reconnect, self.timing.reconnect);
     }

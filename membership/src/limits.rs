@@ -16,7 +16,16 @@ pub const KEYS: usize = 8;
 pub const REPLAY_WINDOW: usize = 1_024;
 /// Sections in one datagram; more make it malformed. Ours.
 pub const SECTIONS: usize = 16;
-/// Bytes in front of a section's body: its type and a length of at most two bytes.
+/// Bytes in one frame of a stream, in and out; a longer one is not read, and ends the stream.
+/// Ours.
+pub const FRAME_BYTES: usize = 64 * 1_024;
+/// Frames that one side sends on one stream; what does not fit comes with the next
+/// synchronisation. A full table of the usual descriptions fits. Ours.
+pub const STREAM_FRAMES: usize = 64;
+/// Streams that the machine has open at once; further wishes are dropped and counted. Ours.
+pub const STREAMS: usize = 32;
+/// Bytes in front of a section's body: its type and a length of at most two bytes (in a frame,
+/// three).
 pub const SECTION_HEAD_BYTES: usize = 3;
 /// Bytes in a cluster label; longer ones are refused at start. Ours.
 pub const LABEL_BYTES: usize = 64;
@@ -27,6 +36,8 @@ pub const IDENTITY_BYTES: usize = 16 + 4 + 4 + 1 + 16 + 2;
 pub const LIFE_BYTES: usize = 9 + 9 + 6 + 11;
 /// The longest encoded rumour about a receiver: identity, incarnation, state.
 pub const RUMOUR_BYTES: usize = 2 + IDENTITY_BYTES + 4 + 2;
+/// The encoded coordinate of a node.
+pub const COORDINATE_BYTES: usize = 8 * 3 + 3 + 3 + 2;
 /// Bytes kept free for news in a datagram whose SWIM part is full. Ours.
 pub const NEWS_BYTES_KEPT: usize = 120;
 /// Bytes of one SWIM packet: what the envelope, the sender, a rumour and some news leave of it.
@@ -34,6 +45,7 @@ pub const SWIM_BYTES: usize = DATAGRAM_BYTES
     - ENVELOPE_BYTES
     - (SECTION_HEAD_BYTES + LIFE_BYTES)
     - (SECTION_HEAD_BYTES + RUMOUR_BYTES)
+    - (SECTION_HEAD_BYTES + COORDINATE_BYTES)
     - (SECTION_HEAD_BYTES + NEWS_BYTES_KEPT)
     - SECTION_HEAD_BYTES;
 
@@ -59,6 +71,10 @@ pub const MEMBERS: usize = 10_000;
 pub const SEEDS: usize = 64;
 /// Pieces of news waiting to be spread; beyond it the most often sent one is dropped. Ours.
 pub const NEWS: usize = 4_096;
+/// Members whose confirmation of one suspicion is remembered; further ones change nothing. Ours.
+pub const CONFIRMATIONS: usize = 16;
+/// Things that other members asked this one to find out, at once; more are not taken. Ours.
+pub const ERRANDS: usize = 256;
 /// Nodes asked about in one pull; the rest waits for its next turn. Ours.
 pub const PULLS_PER_DATAGRAM: usize = 32;
 /// Datagrams that answer one pull; the rest is asked for again. Ours.
@@ -145,3 +161,4 @@ const _: () = assert!(NEWS_BYTES_KEPT >= LIFE_BYTES + 2);
 const _: () = assert!(TAG_KEY_BYTES + TAG_VALUE_BYTES + TAG_OVERHEAD_BYTES <= TAGS_BYTES);
 const _: () = assert!(DATAGRAM_BYTES < 1 << 14);
 const _: () = assert!(REPLAY_WINDOW.is_multiple_of(64));
+const _: () = assert!(FRAME_BYTES < 1 << 21 && FRAME_BYTES > DATAGRAM_BYTES);

@@ -5,20 +5,27 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use foca::State;
 use shoal_api::member::{Member, MemberEvent, MemberStatus};
 use shoal_api::{Dice, Generation, Instant, NodeId};
 
 use crate::config::{Config, ConfigError, NodeTags};
+use crate::coordinate::Vivaldi;
 use crate::envelope::Seal;
+use crate::health::Health;
 use crate::identity::Identity;
 use crate::io::{Input, Output};
+use crate::jury::Errands;
 use crate::news::{News, Topic};
+use crate::probe::Probe;
 use crate::replay::Heard;
 use crate::schedule::{Schedule, Timer};
 use crate::stats::{DropReason, Stats};
-use crate::swim::{Fired, Swim, Wanted};
+use crate::streams::{Streams, Via};
+use crate::suspicion::Suspicions;
+use crate::swim::{Swim, Wanted};
 use crate::table::Table;
 use crate::talk::{Clocks, Talk};
 use crate::timing::{self, Timing};
@@ -67,6 +74,18 @@ pub struct Membership {
     /// When the first of their wishes is due, or earlier.
     pub(crate) pull_due: Instant,
     pub(crate) quick_syncs: u32,
+    /// Rounds of asking seeds since one said who it is.
+    pub(crate) asked_in_vain: u32,
+    pub(crate) probe: Option<Probe>,
+    pub(crate) health: Health,
+    pub(crate) suspicions: Suspicions,
+    pub(crate) errands: Errands,
+    pub(crate) vivaldi: Vivaldi,
+    /// Who just answered a ping, and how long it took.
+    pub(crate) measured: Option<(NodeId, Duration)>,
+    pub(crate) streams: Streams,
+    /// Whose frame is being handled, and how it came.
+    pub(crate) answering: Option<(NodeId, Via)>,
     /// Transmissions that SWIM is set to.
     transmissions: u8,
     pub(crate) outputs: VecDeque<Output>,
@@ -108,7 +127,16 @@ impl Membership {
             wishing: BTreeSet::new(),
             pull_due: now,
             quick_syncs: 0,
-            transmissions: timing::transmissions(1),
+            asked_in_vain: 0,
+            probe: None,
+            health: Health::default(),
+            suspicions: Suspicions::default(),
+            errands: Errands::default(),
+            vivaldi: Vivaldi::default(),
+            measured: None,
+            streams: Streams::default(),
+            answering: None,
+            transmissions: timing.transmissions(1),
             outputs: VecDeque::new(),
             stats: Stats::default(),
             left: false,
@@ -131,7 +159,13 @@ impl Membership {
         self.now = self.now.max(now);
         match input {
             Input::Wake => self.wake(),
-            Input::Datagram { from, bytes } => self.receive(from, &bytes),
+            Input::Datagram { from, bytes } => self.receive(Via::Datagram(from), &bytes),
+            Input::Frame {
+                stream,
+                from,
+                bytes,
+            } => self.receive_frame(stream, from, &bytes),
+            Input::Closed { stream } => self.stream_closed(stream),
             Input::Join { seeds } => self.join(seeds),
             Input::Leave => self.begin_leaving(),
             Input::SetTags(tags) => self.set_tags(tags),
@@ -172,6 +206,11 @@ impl Membership {
         &self.table.me().member
     }
 
+    /// How many members this node holds for living, itself too.
+    pub fn living(&self) -> usize {
+        self.size()
+    }
+
     /// Whether another living member is known.
     pub fn is_joined(&self) -> bool {
         self.table.others_up() > 0
@@ -197,6 +236,11 @@ impl Membership {
         (self.news.len(), self.talk.queue.len())
     }
 
+    /// Updates of members that wait to be spread.
+    pub fn updates_queued(&self) -> usize {
+        self.swim.backlog()
+    }
+
     /// Queries of this node's own that wait for answers, and queries that it may answer.
     pub fn queries_open(&self) -> (usize, usize) {
         self.talk.queries_open()
@@ -210,11 +254,13 @@ impl Membership {
     fn wake(&mut self) {
         let due = self.schedule.next().unwrap_or(self.now);
         let late = self.now.since(due);
-        if late >= self.timing.probe_period {
+        if late >= self.timing.probe_period / 2 {
             // This process stood still: what it waited for may have come and gone meanwhile, so
             // the others get that time on top before anyone is blamed.
             self.stats.stalls += 1;
+            self.health.worsen(1);
             self.schedule.postpone_swim(late);
+            self.suspicions.postpone(late);
         }
         while let Some(timer) = self.schedule.take_due(self.now) {
             match timer {
@@ -222,6 +268,9 @@ impl Membership {
                 Timer::Join => self.ask_seeds(),
                 Timer::Gossip => self.gossip(),
                 Timer::Reconnect => self.reconnect(),
+                Timer::Jury => self.third_stage(),
+                Timer::Suspicion => self.look_at_suspicions(),
+                Timer::Errand => self.run_errands(),
                 Timer::Sync => self.sync(),
                 Timer::Pull => {}
                 Timer::Talk => self.tend_talk(),
@@ -233,13 +282,20 @@ impl Membership {
     }
 
     fn fire_swim(&mut self, timer: foca::Timer<Identity>) {
-        let (fired, wanted) = self.swim.fire(timer);
-        match fired {
-            Fired::Declared => self.stats.declared += 1,
-            Fired::Refuted => self.stats.suspicions_refuted += 1,
-            Fired::Plain => {}
-        }
+        let probed = match &timer {
+            foca::Timer::SendIndirectProbe { probed_id, .. } => Some(*probed_id),
+            foca::Timer::ProbeRandomMember(_)
+            | foca::Timer::ChangeSuspectToDown { .. }
+            | foca::Timer::PeriodicAnnounce(_)
+            | foca::Timer::PeriodicAnnounceDown(_)
+            | foca::Timer::PeriodicGossip(_)
+            | foca::Timer::RemoveDown(_) => None,
+        };
+        let (_fired, wanted) = self.swim.fire(timer);
         self.absorb(wanted);
+        if let Some(probed) = probed {
+            self.second_stage(&probed);
+        }
     }
 
     /// What is done once after each step: pulls that became due, and settings that follow the size.
@@ -249,7 +305,11 @@ impl Membership {
             self.table.doubt_deaths();
             self.hasten_join();
         }
-        let transmissions = timing::transmissions(self.size());
+        if self.wants_gossip() && matches!(self.phase, Phase::Running | Phase::Leaving) {
+            let time = timing::jittered(&mut self.dice, self.timing.gossip_first());
+            self.schedule.ensure(self.now + time, Timer::Gossip);
+        }
+        let transmissions = self.timing.transmissions(self.size());
         if transmissions != self.transmissions {
             self.transmissions = transmissions;
             self.swim.set_config(self.timing.foca(self.size()));
@@ -262,7 +322,7 @@ impl Membership {
     }
 
     /// Sets a timer of the machine's own, with jitter.
-    pub(crate) fn set_timer(&mut self, timer: Timer, time: std::time::Duration) {
+    pub(crate) fn set_timer(&mut self, timer: Timer, time: Duration) {
         let time = timing::jittered(&mut self.dice, time);
         self.schedule.set(self.now + time, timer);
     }
@@ -274,33 +334,43 @@ impl Membership {
             self.table.me_mut().identity = self.swim.identity();
             self.table.doubt_deaths();
         }
-        self.stats.suspicions += wanted.suspected;
-        self.reconcile(&wanted.touched);
+        self.reconcile(wanted.touched);
         for (timer, delay) in wanted.timers {
-            let delay = match timer {
-                foca::Timer::SendIndirectProbe { .. } => delay,
-                foca::Timer::ChangeSuspectToDown { .. } => self.timing.suspicion(self.size()),
-                foca::Timer::ProbeRandomMember(_)
-                | foca::Timer::PeriodicAnnounce(_)
-                | foca::Timer::PeriodicAnnounceDown(_)
-                | foca::Timer::PeriodicGossip(_)
-                | foca::Timer::RemoveDown(_) => {
-                    if wanted.connected {
-                        // Nodes that start as one shall not probe as one.
-                        delay.mul_f64(self.dice.below(1_000) as f64 / 1_000.0)
-                    } else {
-                        timing::jittered(&mut self.dice, delay)
-                    }
-                }
-            };
-            self.schedule.set(self.now + delay, Timer::Swim(timer));
+            self.plan_swim(timer, delay, wanted.connected);
         }
         for (to, bytes) in wanted.sends {
             self.send_swim(to, &bytes);
         }
     }
 
-    fn reconcile(&mut self, touched: &[NodeId]) {
+    /// Plans one of SWIM's own timers: this node's bad health makes all of its probes longer.
+    fn plan_swim(&mut self, timer: foca::Timer<Identity>, delay: Duration, connected: bool) {
+        let factor = self.health.factor();
+        let delay = match timer {
+            foca::Timer::SendIndirectProbe { .. } => delay * factor,
+            foca::Timer::ChangeSuspectToDown {
+                member_id,
+                incarnation,
+                ..
+            } => {
+                let confirmed = self.confirmations(&member_id);
+                self.suspect(timer, member_id, incarnation, confirmed);
+                return;
+            }
+            foca::Timer::ProbeRandomMember(_)
+            | foca::Timer::PeriodicAnnounce(_)
+            | foca::Timer::PeriodicAnnounceDown(_)
+            | foca::Timer::PeriodicGossip(_)
+            | foca::Timer::RemoveDown(_) => match connected {
+                // Nodes that start as one shall not probe as one.
+                true => delay.mul_f64(self.dice.below(1_000) as f64 / 1_000.0),
+                false => timing::jittered(&mut self.dice, delay * factor),
+            },
+        };
+        self.schedule.set(self.now + delay, Timer::Swim(timer));
+    }
+
+    fn reconcile(&mut self, touched: Vec<NodeId>) {
         if touched.is_empty() {
             return;
         }
@@ -387,9 +457,15 @@ impl Membership {
     }
 
     pub(crate) fn end_superseded(&mut self, by: Generation) {
+        self.silence();
+        self.outputs.push_back(Output::Superseded { by });
+    }
+
+    fn silence(&mut self) {
         self.phase = Phase::Ended;
         self.schedule.clear();
-        self.outputs.push_back(Output::Superseded { by });
+        self.suspicions.clear();
+        self.errands.clear();
     }
 
     fn set_tags(&mut self, tags: NodeTags) {
@@ -420,7 +496,7 @@ impl Membership {
         self.gossip_once();
         let alone = self.table.others_up() == 0;
         let time = if alone {
-            std::time::Duration::ZERO
+            Duration::ZERO
         } else {
             self.timing.leave_spread
         };
@@ -447,9 +523,8 @@ impl Membership {
     }
 
     fn end_leaving(&mut self) {
-        self.phase = Phase::Ended;
+        self.silence();
         self.left = true;
-        self.schedule.clear();
         self.outputs.push_back(Output::Left);
     }
 
@@ -471,6 +546,7 @@ impl Membership {
         for identity in over {
             self.table.remove(identity.node);
             self.swim.forget(identity);
+            self.vivaldi.forget(identity.node);
             self.say(MemberEvent::Reaped(identity.node));
         }
         self.set_timer(Timer::Reap, self.timing.reap);

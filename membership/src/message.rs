@@ -13,10 +13,11 @@ use shoal_api::{Generation, Name, NodeId};
 
 use crate::codec::SwimPacket;
 use crate::config::NodeTags;
+use crate::coordinate::Coordinate;
 use crate::envelope::Section;
 use crate::identity::Identity;
 use crate::limits;
-use crate::stats::DropReason;
+use crate::stats::{DropReason, Traffic};
 use crate::talk::wire::{self as talk, AnswerPart, Heard};
 use crate::talk::{QueryKey, UserEvent};
 
@@ -33,6 +34,12 @@ pub(crate) mod kind {
     pub const DIGEST: u8 = 9;
     pub const ENTRIES: u8 = 10;
     pub const WANT: u8 = 11;
+    pub const CALL: u8 = 12;
+    pub const HERE: u8 = 13;
+    pub const DOUBT: u8 = 14;
+    pub const CONFIRM: u8 = 15;
+    pub const NACK: u8 = 16;
+    pub const COORDINATE: u8 = 17;
     pub const BROADCASTS: u8 = 20;
     pub const ANSWER: u8 = 21;
     pub const RELAY: u8 = 22;
@@ -73,6 +80,15 @@ pub(crate) struct Entry {
     pub meta: Option<Meta>,
 }
 
+/// A question whether a member lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Doubt {
+    pub identity: Identity,
+    pub incarnation: u16,
+    pub suspected: bool,
+    pub round: u32,
+}
+
 /// A section that this node understands, checked.
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
@@ -108,6 +124,26 @@ pub(crate) enum Part {
     Entries(Vec<Entry>),
     /// A bit per bucket of which the sender wants the entries.
     Want(u64),
+    /// "Are you there?", and perhaps "you are suspected".
+    Call(Doubt),
+    /// "I am there", or "that one is".
+    Here {
+        identity: Identity,
+        incarnation: u16,
+        round: u32,
+    },
+    /// "Can you reach that one?"
+    Doubt(Doubt),
+    /// "I cannot, either."
+    Confirm {
+        identity: Identity,
+        incarnation: u16,
+        round: u32,
+    },
+    /// "That one did not answer your ping through me."
+    Nack(u8),
+    /// Where the sender is, in round trip times.
+    Coordinate(Coordinate),
     /// What is being spread.
     Broadcasts(Vec<Heard>),
     /// To a query of the receiver's.
@@ -135,6 +171,8 @@ pub(crate) struct Packet {
     pub parts: Vec<Part>,
     /// Sections of unknown types.
     pub skipped: u64,
+    /// What it is mainly for.
+    pub traffic: Traffic,
 }
 
 impl Packet {
@@ -157,10 +195,21 @@ impl Packet {
             sender,
             parts: Vec::new(),
             skipped: 0,
+            traffic: Traffic::Gossip,
         };
         for section in sections {
+            let kind = section.kind;
             match read_part(section)? {
-                Some(part) => packet.parts.push(part),
+                Some(part) => {
+                    if packet.parts.is_empty() {
+                        packet.traffic = if let Part::Swim(swim) = &part {
+                            Traffic::of_swim(&swim.header.message)
+                        } else {
+                            Traffic::of(kind)
+                        };
+                    }
+                    packet.parts.push(part);
+                }
                 None => packet.skipped += 1,
             }
         }
@@ -186,6 +235,28 @@ fn read_part(section: Section) -> Result<Option<Part>, DropReason> {
         kind::DIGEST => read(body, wire::Digest::check),
         kind::ENTRIES => read(body, wire::Entries::check),
         kind::WANT => read(body, |want: wire::Want| Some(Part::Want(want.buckets))),
+        kind::CALL => read(body, |call: wire::Doubt| call.check().map(Part::Call)),
+        kind::HERE => read(body, |here: wire::Here| {
+            let (identity, incarnation, round) = here.check()?;
+            Some(Part::Here {
+                identity,
+                incarnation,
+                round,
+            })
+        }),
+        kind::DOUBT => read(body, |doubt: wire::Doubt| doubt.check().map(Part::Doubt)),
+        kind::CONFIRM => read(body, |confirmed: wire::Here| {
+            let (identity, incarnation, round) = confirmed.check()?;
+            Some(Part::Confirm {
+                identity,
+                incarnation,
+                round,
+            })
+        }),
+        kind::NACK => read(body, |nack: wire::Nack| {
+            u8::try_from(nack.number).ok().map(Part::Nack)
+        }),
+        kind::COORDINATE => Coordinate::decode(&body).map(Part::Coordinate),
         kind::BROADCASTS => read(body, talk::Broadcasts::check),
         kind::ANSWER => read(body, talk::Answer::check),
         kind::RELAY => read(body, talk::Relay::check),
@@ -405,6 +476,56 @@ pub(crate) mod wire {
                 gone: self.gone,
             })
         }
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub struct Doubt {
+        #[prost(bytes = "bytes", tag = "1")]
+        pub identity: Bytes,
+        #[prost(uint32, tag = "2")]
+        pub incarnation: u32,
+        #[prost(bool, tag = "3")]
+        pub suspected: bool,
+        #[prost(fixed32, tag = "4")]
+        pub round: u32,
+    }
+
+    impl Doubt {
+        pub fn check(self) -> Option<super::Doubt> {
+            Some(super::Doubt {
+                identity: Identity::decode_all(&self.identity)?,
+                incarnation: u16::try_from(self.incarnation).ok()?,
+                suspected: self.suspected,
+                round: self.round,
+            })
+        }
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub struct Here {
+        #[prost(bytes = "bytes", tag = "1")]
+        pub identity: Bytes,
+        #[prost(uint32, tag = "2")]
+        pub incarnation: u32,
+        #[prost(fixed32, tag = "3")]
+        pub round: u32,
+    }
+
+    impl Here {
+        pub fn check(self) -> Option<(Identity, u16, u32)> {
+            let incarnation = u16::try_from(self.incarnation).ok()?;
+            Some((
+                Identity::decode_all(&self.identity)?,
+                incarnation,
+                self.round,
+            ))
+        }
+    }
+
+    #[derive(Clone, Copy, PartialEq, Message)]
+    pub struct Nack {
+        #[prost(uint32, tag = "1")]
+        pub number: u32,
     }
 
     #[derive(Clone, PartialEq, Message)]

@@ -9,6 +9,7 @@ use crate::limits;
 use crate::machine::Membership;
 use crate::message::{Life, kind, wire};
 use crate::schedule::Timer;
+use crate::streams::Via;
 use crate::table::Wish;
 
 /// Tries in quick order, before the time between them doubles.
@@ -87,7 +88,7 @@ impl Membership {
     }
 
     /// Sends what this node holds of what was asked for.
-    pub(crate) fn answer_pull(&mut self, to: SocketAddr, nodes: &[NodeId]) {
+    pub(crate) fn answer_pull(&mut self, to: Via, nodes: &[NodeId]) {
         let metas: Vec<_> = (nodes.iter())
             .filter_map(|node| self.table.get(*node)?.meta())
             .map(|meta| wire::Meta::from(&meta))

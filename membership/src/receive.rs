@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use foca::{Member, Message, State};
+use foca::Message;
 use prost::Message as _;
 
 use crate::codec::SwimPacket;
@@ -12,24 +12,32 @@ use crate::limits;
 use crate::machine::{Membership, Phase};
 use crate::message::{Life, Meta, Packet, Part, kind, wire};
 use crate::news::Topic;
-use crate::stats::DropReason;
+use crate::stats::{DropReason, Traffic};
+use crate::streams::Via;
 
 impl Membership {
-    pub(crate) fn receive(&mut self, from: SocketAddr, bytes: &Bytes) {
-        self.stats.datagrams_received += 1;
-        self.stats.bytes_received += bytes.len() as u64;
-        if let Err(reason) = self.try_receive(from, bytes) {
+    pub(crate) fn receive(&mut self, via: Via, bytes: &Bytes) {
+        let read = self.try_receive(via, bytes);
+        self.answering = None;
+        self.measured = None;
+        let traffic = match (via, read) {
+            (Via::Stream(..), _) => Traffic::Stream,
+            (Via::Datagram(_), Ok(traffic)) => traffic,
+            (Via::Datagram(_), Err(_)) => Traffic::Dropped,
+        };
+        self.stats.count_received(traffic, bytes.len());
+        if let Err(reason) = read {
             self.drop_datagram(reason);
         }
     }
 
-    fn try_receive(&mut self, from: SocketAddr, bytes: &Bytes) -> Result<(), DropReason> {
+    fn try_receive(&mut self, via: Via, bytes: &Bytes) -> Result<Traffic, DropReason> {
         if matches!(self.phase, Phase::Lingering | Phase::Ended) {
             return Err(DropReason::Ended);
         }
-        let opened = self.seal.open(bytes)?;
+        let opened = self.seal.open(via.carrier(), bytes)?;
         let packet = Packet::read(opened.sections)?;
-        self.admit(from, &packet)?;
+        self.admit(via.address(), &packet)?;
         if let Some(number) = opened.number {
             let table = &self.table;
             let member = |node| table.get(node).is_some();
@@ -38,14 +46,16 @@ impl Membership {
             }
         }
         self.stats.sections_skipped += packet.skipped;
+        self.answer_on(via, packet.sender.node);
+        let from = self.hears_at(via, packet.sender.node);
         for part in packet.parts {
             if self.phase == Phase::Ended {
-                return Ok(());
+                break;
             }
-            self.take(from, part);
+            self.take(via, from, packet.sender, part);
         }
         self.hear_version(packet.sender, from);
-        Ok(())
+        Ok(packet.traffic)
     }
 
     /// Refuses what is well formed and still must not count.
@@ -82,6 +92,12 @@ impl Membership {
                 | Part::Digest(_)
                 | Part::Entries(_)
                 | Part::Want(_)
+                | Part::Call(_)
+                | Part::Here { .. }
+                | Part::Doubt(_)
+                | Part::Confirm { .. }
+                | Part::Nack(_)
+                | Part::Coordinate(_)
                 | Part::Broadcasts(_)
                 | Part::Answer(_)
                 | Part::Relay { .. }
@@ -117,46 +133,81 @@ impl Membership {
         Ok(())
     }
 
-    fn take(&mut self, from: SocketAddr, part: Part) {
+    fn take(&mut self, via: Via, from: SocketAddr, sender: Life, part: Part) {
         match part {
-            Part::Swim(packet) => self.take_swim(packet),
+            Part::Swim(packet) => self.take_swim(via, packet),
             Part::News { held, leaving } => self.take_news(from, held, leaving),
-            Part::Pull(nodes) => self.answer_pull(from, &nodes),
+            Part::Pull(nodes) => self.answer_pull(via, &nodes),
             Part::Meta(metas) => metas.iter().for_each(|meta| self.learn(meta)),
             Part::Hello {
                 identity,
                 name,
                 challenge,
-            } => self.answer_hello(from, &identity, &name, challenge),
+            } => self.answer_hello(via, &identity, &name, challenge),
             Part::Welcome {
                 identity,
                 challenge,
                 holder,
-            } => self.take_welcome(from, identity, challenge, holder),
+            } => self.take_welcome(via, identity, challenge, holder),
             Part::Rumour {
                 identity,
                 incarnation,
                 gone,
-            } => self.take_rumour(identity, incarnation, gone),
-            Part::Digest(buckets) => self.answer_digest(from, &buckets),
+            } => self.take_rumour(via, identity, incarnation, gone),
+            Part::Digest(buckets) => self.answer_digest(via, &buckets),
             Part::Entries(entries) => self.take_entries(entries),
-            Part::Want(buckets) => self.send_entries(from, buckets),
+            Part::Want(buckets) => self.answer_want(via, buckets),
+            Part::Call(call) => self.answer_call(
+                via,
+                call.identity,
+                call.incarnation,
+                call.suspected,
+                call.round,
+            ),
+            Part::Here {
+                identity,
+                incarnation,
+                round,
+            } => self.take_here(identity, incarnation, round),
+            Part::Doubt(doubt) => self.take_doubt(
+                via,
+                doubt.identity,
+                doubt.incarnation,
+                doubt.suspected,
+                doubt.round,
+            ),
+            Part::Confirm {
+                identity,
+                incarnation,
+                round,
+            } => self.take_confirmation(sender, identity, incarnation, round),
+            Part::Nack(number) => self.take_nack(number),
+            Part::Coordinate(coordinate) => self.take_coordinate(sender.node, coordinate),
             Part::Broadcasts(heard) => self.take_broadcasts(heard),
             Part::Answer(part) => self.take_answer(Some(from), part),
             Part::Relay { to, answer } => self.relay_answer(to, &answer),
             Part::Receipt { key, answer } => self.take_receipt(key, answer),
-            Part::EventDigest(digest) => self.answer_event_digest(from, digest),
+            Part::EventDigest(digest) => self.answer_event_digest(via, digest),
             Part::Events(events) => self.take_events(events),
         }
     }
 
-    fn take_swim(&mut self, mut packet: SwimPacket) {
+    fn take_swim(&mut self, via: Via, mut packet: SwimPacket) {
         if let Some(other) = packet.identities().find(|id| self.supersedes(id)) {
             let by = other.generation;
             self.end_superseded(by);
             return;
         }
         self.readdress(&mut packet);
+        if matches!(packet.header.message, Message::TurnUndead) {
+            // No member of this version says so; its word for it has an incarnation.
+            self.refute(packet.header.dst, self.table.me().incarnation);
+            return;
+        }
+        if !self.weigh_packet(&mut packet) {
+            return;
+        }
+        self.note_answer(&packet, matches!(via, Via::Datagram(_)));
         let known = self.table.rows().count();
         let sender = usize::from(self.table.get(packet.header.src.node).is_none());
         let mut room = limits::MEMBERS.saturating_sub(known + sender);
@@ -233,16 +284,15 @@ impl Membership {
         }
     }
 
-    /// Others suspect this node, or hold it for dead: it refutes, or takes a new identity.
-    fn take_rumour(&mut self, identity: Identity, incarnation: u16, gone: bool) {
-        if identity != self.swim.identity() || self.phase != Phase::Running {
-            return;
+    /// Another suspects this node, or holds it for dead: it is told better at once.
+    fn take_rumour(&mut self, via: Via, identity: Identity, incarnation: u16, gone: bool) {
+        if identity == self.swim.identity() {
+            // A rumour that is only a suspicion rides on a ping, whose answer says it.
+            self.refute(identity, incarnation);
+            if gone {
+                self.answer_call(via, identity, incarnation, false, 0);
+            }
         }
-        let state = if gone { State::Down } else { State::Suspect };
-        let wanted = self
-            .swim
-            .apply(Member::new(identity, incarnation, state), true);
-        self.absorb(wanted);
     }
 
     /// Answers an older life of a node with the newer one, so that it can end.
@@ -263,11 +313,11 @@ fn is_life(identity: &Identity, life: Life) -> bool {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use foca::Header;
+    use foca::{Header, Member};
     use shoal_api::{Generation, Instant, Name, NodeId};
 
     use super::*;
-    use crate::envelope::Writer;
+    use crate::envelope::{Carrier, Writer};
     use crate::identity::tests::identity;
     use crate::{Config, Input, Label};
 
@@ -293,7 +343,7 @@ pub(crate) mod tests {
             },
             updates: named.iter().map(|id| Member::alive(*id)).collect(),
         };
-        let mut writer = Writer::new(&machine.seal);
+        let mut writer = Writer::new(&machine.seal, Carrier::Datagram);
         let life = Life {
             node: from.node,
             generation: from.generation,

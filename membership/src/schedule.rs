@@ -18,6 +18,12 @@ pub(crate) enum Timer {
     Gossip,
     /// Look for a failed member.
     Reconnect,
+    /// A probe had no answer so far: ask others.
+    Jury,
+    /// A suspicion may be over.
+    Suspicion,
+    /// What another asked for is due.
+    Errand,
     /// Synchronise with a member.
     Sync,
     /// End queries, and send answers again.
@@ -32,8 +38,8 @@ pub(crate) enum Timer {
     Ended,
 }
 
-/// The deadlines. Bounded by its user: each timer sets itself anew at most once, and SWIM keeps one
-/// suspicion per failed probe.
+/// The deadlines. Bounded by its user: each timer sets itself anew at most once, and SWIM has a
+/// few of its own.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     timers: BTreeMap<(Instant, u64), Timer>,
@@ -59,6 +65,31 @@ impl Schedule {
         }
     }
 
+    /// Moves a timer to that time if it is set for later.
+    pub fn advance(&mut self, at: Instant, timer: Timer) {
+        let found = self.timers.iter().find(|(_, other)| **other == timer);
+        if let Some(key) = found.map(|(key, _)| *key).filter(|key| key.0 > at) {
+            self.timers.remove(&key);
+            self.set(at, timer);
+        }
+    }
+
+    /// Sets an own timer if it is not set.
+    pub fn ensure(&mut self, at: Instant, timer: Timer) {
+        if !self.timers.values().any(|other| *other == timer) {
+            self.set(at, timer);
+        }
+    }
+
+    /// Moves an own timer to that time, or sets it.
+    pub fn replace(&mut self, at: Instant, timer: Timer) {
+        let found = self.timers.iter().find(|(_, other)| **other == timer);
+        if let Some(key) = found.map(|(key, _)| *key) {
+            self.timers.remove(&key);
+        }
+        self.set(at, timer);
+    }
+
     pub fn next(&self) -> Option<Instant> {
         self.timers.first_key_value().map(|((at, _), _)| *at)
     }
@@ -74,8 +105,9 @@ impl Schedule {
         let timers = std::mem::take(&mut self.timers);
         for ((at, set), timer) in timers {
             let at = match timer {
-                Timer::Swim(_) => at + by,
+                Timer::Swim(_) | Timer::Jury | Timer::Suspicion => at + by,
                 Timer::Join
+                | Timer::Errand
                 | Timer::Gossip
                 | Timer::Reconnect
                 | Timer::Sync

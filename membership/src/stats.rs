@@ -1,5 +1,12 @@
 //! What the machine counts. The shell exports it; nothing here is read to decide anything.
 
+use std::time::Duration;
+
+use foca::Message;
+
+use crate::identity::Identity;
+use crate::message::kind;
+
 /// Why a datagram was dropped as a whole. Nothing of it took effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DropReason {
@@ -93,17 +100,139 @@ impl DropReason {
     }
 }
 
+/// What a datagram is mainly for, by its first section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Traffic {
+    /// Pings, their answers, and those through others.
+    Probe,
+    /// Updates and news, sent for their own sake.
+    Gossip,
+    /// Doubts, calls and what they bring.
+    Suspicion,
+    /// User events, queries and their answers.
+    Talk,
+    /// Joining, and looking for failed members.
+    Join,
+    /// Names and tags, pulled.
+    Meta,
+    /// Synchronising by datagrams.
+    Sync,
+    /// Frames of streams, whatever they say.
+    Stream,
+    /// What was not understood.
+    Dropped,
+}
+
+impl Traffic {
+    /// All of them, in order.
+    pub const ALL: [Traffic; 9] = [
+        Traffic::Probe,
+        Traffic::Gossip,
+        Traffic::Suspicion,
+        Traffic::Talk,
+        Traffic::Join,
+        Traffic::Meta,
+        Traffic::Sync,
+        Traffic::Stream,
+        Traffic::Dropped,
+    ];
+
+    /// The word for it, as a metric's label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Traffic::Probe => "probe",
+            Traffic::Gossip => "gossip",
+            Traffic::Suspicion => "suspicion",
+            Traffic::Talk => "talk",
+            Traffic::Join => "join",
+            Traffic::Meta => "meta",
+            Traffic::Sync => "sync",
+            Traffic::Stream => "stream",
+            Traffic::Dropped => "dropped",
+        }
+    }
+
+    pub(crate) fn of(section: u8) -> Traffic {
+        match section {
+            kind::PULL | kind::META => Traffic::Meta,
+            kind::HELLO | kind::WELCOME => Traffic::Join,
+            kind::RUMOUR | kind::CALL | kind::HERE | kind::DOUBT | kind::CONFIRM => {
+                Traffic::Suspicion
+            }
+            kind::DIGEST | kind::ENTRIES | kind::WANT => Traffic::Sync,
+            kind::NACK => Traffic::Probe,
+            kind::BROADCASTS
+            | kind::ANSWER
+            | kind::RELAY
+            | kind::RECEIPT
+            | kind::EVENT_DIGEST
+            | kind::EVENTS => Traffic::Talk,
+            _ => Traffic::Gossip,
+        }
+    }
+
+    pub(crate) fn of_swim(message: &Message<Identity>) -> Traffic {
+        match message {
+            Message::Ping(_)
+            | Message::Ack(_)
+            | Message::PingReq { .. }
+            | Message::IndirectPing { .. }
+            | Message::IndirectAck { .. }
+            | Message::ForwardedAck { .. } => Traffic::Probe,
+            Message::Announce | Message::Feed => Traffic::Join,
+            Message::Gossip | Message::Broadcast | Message::TurnUndead => Traffic::Gossip,
+        }
+    }
+}
+
+/// Datagrams or frames, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// How many.
+    pub packets: u64,
+    /// How long together.
+    pub bytes: u64,
+}
+
+/// The upper ends of the buckets of [`Stats::trips`], in microseconds; one more bucket has the rest.
+pub const TRIP_MICROS: [u64; 10] = [
+    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000,
+];
+
 /// Counters since the machine was made. They only rise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Datagrams given to the machine, dropped ones too.
-    pub datagrams_received: u64,
-    /// Their bytes.
-    pub bytes_received: u64,
-    /// Datagrams that the machine wanted sent.
-    pub datagrams_sent: u64,
-    /// Their bytes.
-    pub bytes_sent: u64,
+    received: [Volume; Traffic::ALL.len()],
+    sent: [Volume; Traffic::ALL.len()],
+    /// Members probed.
+    pub probes: u64,
+    /// Probes that had no answer to the first ping in time.
+    pub probes_indirect: u64,
+    /// Of these, tried by stream, too.
+    pub probes_by_stream: u64,
+    /// Probes that had no answer at all.
+    pub probes_failed: u64,
+    /// Probes that only a juror answered for the member.
+    pub vouched: u64,
+    /// Pings that were answered directly, by how long that took: one count for each of
+    /// [`TRIP_MICROS`], and one for all that took longer.
+    pub trips: [u64; TRIP_MICROS.len() + 1],
+    /// Their times together, in microseconds.
+    pub trip_micros: u64,
+    /// Times another member confirmed a suspicion of this node.
+    pub confirmations: u64,
+    /// Times this node said that it lives, since others suspected it or held it for dead.
+    pub refutations: u64,
+    /// Members that were dead and turned out to live.
+    pub revived: u64,
+    /// Failed members that this node looked for.
+    pub reconnects: u64,
+    /// Streams that the machine wanted opened.
+    pub streams: u64,
+    /// Of these, ended before the machine ended them.
+    pub streams_failed: u64,
+    /// Streams not even asked for, since too many were open.
+    pub streams_refused: u64,
     /// Sections of an unknown type, skipped.
     pub sections_skipped: u64,
     /// News of members that did not fit the table, skipped.
@@ -168,6 +297,40 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// What was given to the machine of that kind.
+    pub fn received(&self, traffic: Traffic) -> Volume {
+        self.received[traffic as usize]
+    }
+
+    /// What the machine wanted sent of that kind.
+    pub fn sent(&self, traffic: Traffic) -> Volume {
+        self.sent[traffic as usize]
+    }
+
+    /// How many datagrams and frames were given to the machine.
+    pub fn received_total(&self) -> u64 {
+        self.received.iter().map(|volume| volume.packets).sum()
+    }
+
+    pub(crate) fn count_received(&mut self, traffic: Traffic, bytes: usize) {
+        let volume = &mut self.received[traffic as usize];
+        volume.packets += 1;
+        volume.bytes += bytes as u64;
+    }
+
+    pub(crate) fn count_sent(&mut self, traffic: Traffic, bytes: usize) {
+        let volume = &mut self.sent[traffic as usize];
+        volume.packets += 1;
+        volume.bytes += bytes as u64;
+    }
+
+    pub(crate) fn count_trip(&mut self, trip: Duration) {
+        let micros = u64::try_from(trip.as_micros()).unwrap_or(u64::MAX);
+        let bucket = TRIP_MICROS.partition_point(|end| *end < micros);
+        self.trips[bucket] += 1;
+        self.trip_micros = self.trip_micros.saturating_add(micros);
+    }
+
     /// How many datagrams were dropped for that reason.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped[reason as usize]

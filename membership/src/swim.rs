@@ -46,8 +46,6 @@ pub(crate) struct Wanted {
     pub timers: Vec<(foca::Timer<Identity>, Duration)>,
     /// Nodes whose state may be another, with doubles.
     pub touched: Vec<NodeId>,
-    /// Members newly suspected after a probe of this node.
-    pub suspected: u64,
     /// This node took a new identity.
     pub renewed: bool,
     /// The first other member is known: periodic timers start.
@@ -104,10 +102,13 @@ impl Swim {
     }
 
     /// What is known of these nodes, in `foca`'s order.
-    pub fn states(&self, nodes: &[NodeId]) -> Vec<Member<Identity>> {
+    pub fn states(&self, mut nodes: Vec<NodeId>) -> Vec<Member<Identity>> {
+        nodes.sort_unstable();
+        nodes.dedup();
         self.foca
             .iter_membership_state()
-            .filter(|member| nodes.contains(&member.id().node))
+            .filter(|member| nodes.binary_search(&member.id().node).is_ok())
+            .take(nodes.len())
             .cloned()
             .collect()
     }
@@ -148,8 +149,11 @@ impl Swim {
             let standing = |member: &Member<Identity>| {
                 member.state() == State::Suspect && member.incarnation() == *incarnation
             };
-            if self.holds(member_id, standing) || self.plants.has(Plant::IgnoreRefutations) {
+            if self.holds(member_id, standing) {
                 fired = Fired::Declared;
+            } else if self.plants.has(Plant::IgnoreRefutations) {
+                let down = Member::new(*member_id, u16::MAX, State::Down);
+                return (Fired::Declared, self.apply(down, true));
             } else if self.holds_down(member_id) {
                 return (Fired::Plain, Wanted::default());
             } else {
@@ -182,6 +186,11 @@ impl Swim {
         }
     }
 
+    /// The timer that ends the probe under way.
+    pub fn probe_end(&self) -> foca::Timer<Identity> {
+        foca::Timer::ProbeRandomMember(self.token)
+    }
+
     pub fn announce(&mut self, to: Identity) -> Wanted {
         let outcome = self.foca.announce(to, &mut self.runtime);
         assert!(outcome.is_ok(), "a header always fits a packet");
@@ -193,6 +202,11 @@ impl Swim {
         let outcome = self.foca.gossip(&mut self.runtime);
         assert!(outcome.is_ok(), "a header always fits a packet");
         self.collect()
+    }
+
+    /// How many updates wait to be spread.
+    pub fn backlog(&self) -> usize {
+        self.foca.updates_backlog()
     }
 
     /// Declares this node dead, which is how SWIM leaves.
@@ -218,7 +232,6 @@ impl Swim {
             match &timer {
                 foca::Timer::ChangeSuspectToDown { member_id, .. } => {
                     wanted.touched.push(member_id.node);
-                    wanted.suspected += 1;
                 }
                 foca::Timer::ProbeRandomMember(token) => self.token = *token,
                 foca::Timer::SendIndirectProbe { .. }
@@ -241,5 +254,85 @@ impl Swim {
             }
         }
         wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foca::{Header, Message};
+
+    use super::*;
+    use crate::identity::tests::identity;
+    use crate::timing::Timing;
+
+    /// A node that pinged another in vain and suspects it.
+    fn suspecting() -> (Swim, Identity, foca::Timer<Identity>) {
+        let me = identity(1, 1, 0, "10.0.0.1:1");
+        let two = identity(2, 1, 0, "10.0.0.2:1");
+        let mut config = Timing::sample().foca(2);
+        config.notify_down_members = true;
+        let mut swim = Swim::new(me, config, Dice::new(1), Plants::NONE);
+        let mut timers = swim.apply(Member::alive(two), true).timers;
+        for _ in 0..8 {
+            let suspicion = |(timer, _): &(foca::Timer<Identity>, Duration)| {
+                matches!(timer, foca::Timer::ChangeSuspectToDown { .. })
+            };
+            if let Some(at) = timers.iter().position(suspicion) {
+                return (swim, two, timers.swap_remove(at).0);
+            }
+            // The indirect stage first, as it comes first in time.
+            timers.sort_by_key(|(_, delay)| *delay);
+            let (timer, _) = timers.remove(0);
+            let (_, wanted) = swim.fire(timer);
+            timers.extend(wanted.timers);
+        }
+        panic!("nobody is suspected");
+    }
+
+    fn refute(swim: &mut Swim, suspect: Identity) {
+        let packet = SwimPacket {
+            header: Header {
+                src: suspect,
+                src_incarnation: 1,
+                dst: swim.identity(),
+                message: Message::Gossip,
+            },
+            updates: Vec::new(),
+        };
+        let (accepted, _) = swim.receive(&packet);
+        assert!(accepted);
+    }
+
+    #[test]
+    fn a_refuted_suspicion_tells_nobody_that_it_is_dead() {
+        let (mut swim, two, timer) = suspecting();
+        refute(&mut swim, two);
+        let (fired, wanted) = swim.fire(timer);
+        assert_eq!(fired, Fired::Refuted);
+        assert!(wanted.sends.is_empty());
+    }
+
+    /// What the gate is for. When this fails, `foca` has been mended.
+    #[test]
+    fn foca_itself_would_tell_it_so() {
+        let (mut swim, two, timer) = suspecting();
+        refute(&mut swim, two);
+        let outcome = swim.foca.handle_timer(timer, &mut swim.runtime);
+        assert!(outcome.is_ok());
+        let sends = swim.collect().sends;
+        let told = sends.iter().any(|(to, bytes)| {
+            let packet = SwimPacket::decode(bytes).expect("SWIM writes what can be read");
+            *to == two && packet.header.message == Message::TurnUndead
+        });
+        assert!(told, "{sends:?}");
+        assert!(!swim.holds_down(&two), "and it does not even think so");
+    }
+
+    #[test]
+    fn a_suspicion_that_stands_is_declared() {
+        let (mut swim, two, timer) = suspecting();
+        let (fired, _) = swim.fire(timer);
+        assert_eq!(fired, Fired::Declared);
+        assert!(swim.holds_down(&two));
     }
 }

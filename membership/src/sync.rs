@@ -1,5 +1,6 @@
-//! Synchronising: two nodes compare hashes of their tables and exchange what differs, in a bounded
-//! number of datagrams; what did not fit, or was lost, comes with the next one.
+//! Synchronising: two nodes compare hashes of their tables and exchange what differs, on a stream of
+//! their own, or where none can be opened in a bounded number of datagrams; what did not fit, or was
+//! lost, comes with the next one.
 //!
 //! ```text
 //! A: digest (a hash per bucket) ─► B
@@ -8,19 +9,20 @@
 //! ```
 //!
 //! What another says of a living member is hearsay. "Alive" is taken as SWIM takes it. "Dead" about
-//! a member that lives here becomes a suspicion and a word to that member, which refutes it or
-//! takes a new identity; so a healed partition does not kill anybody a second time.
+//! a member that lives here becomes a suspicion and a word to that member, which refutes it; so a
+//! healed partition does not kill anybody a second time.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
 
 use foca::{Member, State};
-use shoal_api::member::MemberStatus;
 
 use crate::identity::Identity;
 use crate::limits;
 use crate::machine::{Membership, Phase};
 use crate::message::{Entry, Life, kind, wire};
 use crate::schedule::Timer;
+use crate::stats::Traffic;
+use crate::streams::Via;
 use crate::table::{Row, Table};
 use crate::timing;
 
@@ -28,7 +30,7 @@ impl Membership {
     /// Starts a synchronisation with a random member, and sets the time of the next.
     pub(crate) fn sync(&mut self) {
         if let Some(other) = self.choose_up(1).first() {
-            self.send_digest(other.address);
+            self.open_sync(other.address);
         }
         let time = if self.quick_syncs > 0 {
             self.quick_syncs -= 1;
@@ -39,29 +41,40 @@ impl Membership {
         self.set_timer(Timer::Sync, time);
     }
 
-    pub(crate) fn send_digest(&mut self, to: SocketAddr) {
+    pub(crate) fn send_digest(&mut self, to: Via) {
         self.stats.syncs += 1;
         let buckets = self.table.digest();
-        let mut writer = self.writer();
-        writer.message(kind::DIGEST, &wire::Digest { buckets });
+        let mut writer = self.writer(to.carrier());
+        // The events first: whoever asked on a stream ends it once the entries have been exchanged.
         writer.message(kind::EVENT_DIGEST, &self.event_digest(false));
-        self.send(to, writer);
+        writer.message(kind::DIGEST, &wire::Digest { buckets });
+        self.send(to, Traffic::Sync, writer);
     }
 
-    pub(crate) fn answer_digest(&mut self, to: SocketAddr, theirs: &[u32]) {
+    pub(crate) fn answer_digest(&mut self, to: Via, theirs: &[u32]) {
         let mut differ = 0_u64;
         for (i, (ours, theirs)) in self.table.digest().iter().zip(theirs).enumerate() {
             differ |= u64::from(ours != theirs) << i;
         }
         if differ != 0 {
             self.send_entries(to, differ);
+        }
+        // On a stream the want also says that this was all.
+        if differ != 0 || matches!(to, Via::Stream(..)) {
             self.send_message(to, kind::WANT, &wire::Want { buckets: differ });
         }
     }
 
+    pub(crate) fn answer_want(&mut self, to: Via, buckets: u64) {
+        if buckets != 0 {
+            self.send_entries(to, buckets);
+        }
+        self.end_exchange(to);
+    }
+
     /// Sends the entries of some buckets, from a random one on, so that a bound on one answer does
     /// not always cut off the same.
-    pub(crate) fn send_entries(&mut self, to: SocketAddr, buckets: u64) {
+    fn send_entries(&mut self, to: Via, buckets: u64) {
         let first = self.dice.below(limits::SYNC_BUCKETS as u64) as usize;
         let turn = |row: &Row| {
             let bucket = Table::bucket(row.identity.node);
@@ -115,10 +128,11 @@ impl Membership {
             Some((held, up)) => match (entry.gone, up) {
                 (true, true) => self.hear_gone(entry),
                 (true, false) if identity > held => {
-                    let wanted = self.swim.apply(Member::down(identity), false);
-                    self.absorb(wanted);
+                    self.hear(Member::new(identity, entry.incarnation, State::Down), false);
                 }
-                (false, false) if identity == held => self.tell_dead(identity),
+                (false, false) if identity == held && !self.outlives(entry) => {
+                    self.tell_dead(identity);
+                }
                 (true, false) => {}
                 (false, true | false) => self.hear_alive(entry),
             },
@@ -144,13 +158,15 @@ impl Membership {
     fn merge_own(&mut self, entry: &Entry) {
         if self.supersedes(&entry.identity) {
             self.end_superseded(entry.identity.generation);
-        } else if entry.gone
-            && entry.identity == self.swim.identity()
-            && self.phase == Phase::Running
-        {
-            let wanted = self.swim.apply(Member::down(entry.identity), true);
-            self.absorb(wanted);
+        } else if entry.gone {
+            self.refute(entry.identity, entry.incarnation);
         }
+    }
+
+    /// Whether it lives at an incarnation beyond the one that is dead here.
+    fn outlives(&self, entry: &Entry) -> bool {
+        let row = self.table.get(entry.identity.node);
+        row.is_some_and(|row| entry.incarnation > row.incarnation)
     }
 
     /// A gone member that is not known here: remembered as long as the others still do.
@@ -165,14 +181,16 @@ impl Membership {
         }
         let event = self.table.remember(self.now, entry);
         self.say(event);
-        let wanted = self.swim.apply(Member::down(entry.identity), false);
+        let down = Member::new(entry.identity, entry.incarnation, State::Down);
+        let wanted = self.swim.apply(down, false);
         self.absorb(wanted);
     }
 
     fn hear_alive(&mut self, entry: &Entry) {
         let alive = Member::new(entry.identity, entry.incarnation, State::Alive);
-        let wanted = self.swim.apply(alive, false);
-        self.absorb(wanted);
+        // Others of this side hold it for dead, too, so they must hear that it is back.
+        let back = (self.table.get(entry.identity.node)).is_some_and(|row| !row.is_up());
+        self.hear(alive, back);
     }
 
     /// Another holds a member for dead that lives here.
@@ -184,32 +202,28 @@ impl Membership {
                 generation: identity.generation,
                 version: 0,
             });
-            let wanted = self.swim.apply(Member::down(identity), true);
-            self.absorb(wanted);
+            self.hear(Member::new(identity, u16::MAX, State::Down), true);
             return;
         }
-        self.tell_dead(identity);
         let row = self.table.get(identity.node).expect("it lives here");
         let same = row.identity == identity;
-        let suspected = same && row.member.status == MemberStatus::Suspect;
-        let incarnation = if same {
-            row.incarnation
-        } else {
-            entry.incarnation
-        };
-        if suspected {
+        if same && (row.is_suspect() || row.incarnation > entry.incarnation) {
             return;
         }
+        let incarnation = match same {
+            true => row.incarnation,
+            false => entry.incarnation,
+        };
+        self.tell_dead(identity);
         let suspect = Member::new(identity, incarnation, State::Suspect);
         let wanted = self.swim.apply(suspect, true);
         self.absorb(wanted);
         let doom = self.swim.doom(identity, incarnation);
-        let time = self.timing.suspicion(self.size());
-        self.schedule.set(self.now + time, Timer::Swim(doom));
+        self.suspect(doom, identity, incarnation, BTreeSet::new());
     }
 
     /// Tells a member that others hold it for dead, at most once per probe period.
-    fn tell_dead(&mut self, identity: Identity) {
+    pub(crate) fn tell_dead(&mut self, identity: Identity) {
         let (now, pause) = (self.now, self.timing.probe_period);
         let Some(row) = self.table.get_mut(identity.node) else {
             return;
@@ -218,9 +232,13 @@ impl Membership {
             return;
         }
         row.told = Some(now);
+        let incarnation = match row.identity == identity {
+            true => row.incarnation,
+            false => 0,
+        };
         let rumour = wire::Rumour {
             identity: identity.to_bytes(),
-            incarnation: 0,
+            incarnation: u32::from(incarnation),
             gone: true,
         };
         self.send_message(identity.address, kind::RUMOUR, &rumour);

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use foca::State;
 use shoal_api::member::{Member, MemberEvent, MemberStatus, Tags};
-use shoal_api::{Instant, Name, NodeId};
+use shoal_api::{Dice, Instant, Name, NodeId};
 
+use crate::coordinate::Coordinate;
 use crate::identity::Identity;
 use crate::limits;
 use crate::message::{Entry, Life, Meta};
@@ -35,6 +36,8 @@ pub(crate) struct Row {
     pub member: Member,
     pub identity: Identity,
     pub incarnation: u16,
+    /// What SWIM holds it for.
+    pub state: State,
     /// It said that it leaves in this life.
     pub leaving: bool,
     /// Since when it has its status, as far as this node saw it.
@@ -50,12 +53,19 @@ pub(crate) struct Row {
     pub doubted: bool,
     /// An operator took this very identity, which is gone, off the list.
     pub removed: bool,
+    /// Where it was when it last answered a probe.
+    pub coordinate: Option<Box<Coordinate>>,
 }
 
 impl Row {
     /// Whether SWIM holds it for living, suspects too.
     pub fn is_up(&self) -> bool {
         is_up(self.member.status)
+    }
+
+    /// Whether SWIM suspects it, a leaving one too.
+    pub fn is_suspect(&self) -> bool {
+        self.state == State::Suspect
     }
 
     pub fn life(&self) -> Life {
@@ -134,8 +144,8 @@ fn is_up(status: MemberStatus) -> bool {
 pub(crate) struct Table {
     me: NodeId,
     rows: BTreeMap<NodeId, Row>,
-    /// Rows that are up, this node apart.
-    others_up: usize,
+    /// Rows that are up, this node apart, in order.
+    living: Vec<NodeId>,
     /// Identities that an operator had forgotten, the newest last: what others still know of them
     /// is no news. At most [`limits::PRUNED`].
     pruned: VecDeque<Identity>,
@@ -154,6 +164,7 @@ impl Table {
             },
             identity,
             incarnation: 0,
+            state: State::Alive,
             leaving: false,
             since: now,
             aged: Duration::ZERO,
@@ -162,11 +173,12 @@ impl Table {
             told: None,
             doubted: false,
             removed: false,
+            coordinate: None,
         };
         Table {
             me: identity.node,
             rows: BTreeMap::from([(identity.node, row)]),
-            others_up: 0,
+            living: Vec::new(),
             pruned: VecDeque::new(),
         }
     }
@@ -200,7 +212,7 @@ impl Table {
 
     /// Members that are up, this node apart.
     pub fn others_up(&self) -> usize {
-        self.others_up
+        self.living.len()
     }
 
     /// Whether a member of that id is in the table or would fit.
@@ -243,16 +255,13 @@ impl Table {
         row.removed &= row.identity == identity && state == State::Down;
         row.identity = identity;
         row.incarnation = incarnation;
+        row.state = state;
         row.member.generation = identity.generation;
         row.member.gossip = identity.address;
         let status = row.status_of(state);
         row.set_status(now, status);
         let member = row.member.clone();
-        match (is_up(before.status), is_up(member.status)) {
-            (false, true) => self.others_up += 1,
-            (true, false) => self.others_up -= 1,
-            (true, true) | (false, false) => {}
-        }
+        self.count_living(identity.node, is_up(member.status));
         let back = is_up(member.status) && (reborn || !is_up(before.status));
         if back {
             Some(MemberEvent::Joined(member))
@@ -283,6 +292,7 @@ impl Table {
             },
             identity,
             incarnation,
+            state,
             leaving: false,
             since: now,
             aged: Duration::ZERO,
@@ -291,13 +301,14 @@ impl Table {
             told: None,
             doubted: false,
             removed: false,
+            coordinate: None,
         };
         row.member.status = row.status_of(state);
         let member = row.member.clone();
         let up = row.is_up();
         self.rows.insert(identity.node, row);
         if up {
-            self.others_up += 1;
+            self.count_living(identity.node, true);
             MemberEvent::Joined(member)
         } else {
             MemberEvent::StatusChanged(member)
@@ -374,13 +385,43 @@ impl Table {
     /// Takes over a member that another node knows as gone.
     pub fn remember(&mut self, now: Instant, entry: &Entry) -> MemberEvent {
         assert!(entry.gone);
-        let _unheard = self.insert(now, entry.identity, 0, State::Down);
+        let _unheard = self.insert(now, entry.identity, entry.incarnation, State::Down);
         let row = self.rows.get_mut(&entry.identity.node).expect("inserted");
         row.leaving = entry.leaving;
         row.removed = entry.removed;
         row.aged = entry.age;
         row.member.status = row.status_of(State::Down);
         MemberEvent::StatusChanged(row.member.clone())
+    }
+
+    /// Whether that very suspicion stands.
+    pub fn stands(&self, identity: &Identity, incarnation: u16) -> bool {
+        let row = self.rows.get(&identity.node);
+        row.is_some_and(|row| {
+            row.identity == *identity && row.incarnation == incarnation && row.is_suspect()
+        })
+    }
+
+    /// That many random living others, or all.
+    pub fn choose_up(&self, count: usize, dice: &mut Dice) -> Vec<Identity> {
+        let count = count.min(self.living.len());
+        let mut chosen: Vec<usize> = Vec::with_capacity(count);
+        // Each further one is drawn from the ranks that are left (Floyd's way).
+        for last in self.living.len() - count..self.living.len() {
+            let rank = dice.below(last as u64 + 1) as usize;
+            chosen.push(if chosen.contains(&rank) { last } else { rank });
+        }
+        dice.shuffle(&mut chosen);
+        let row = |rank: usize| &self.rows[&self.living[rank]];
+        chosen.into_iter().map(|rank| row(rank).identity).collect()
+    }
+
+    fn count_living(&mut self, node: NodeId, up: bool) {
+        match (self.living.binary_search(&node), up) {
+            (Err(at), true) => self.living.insert(at, node),
+            (Ok(at), false) => drop(self.living.remove(at)),
+            (Ok(_), true) | (Err(_), false) => {}
+        }
     }
 
     /// Doubts all deaths: this node was out of touch, so it may have been the others' loss of it.
@@ -430,7 +471,7 @@ impl Table {
             assert!(row.wish.is_none_or(|wish| wish.version > row.version));
             up += usize::from(row.is_up() && *node != self.me);
         }
-        assert_eq!(up, self.others_up);
+        assert_eq!(up, self.living.len());
         assert!(self.rows.len() <= limits::MEMBERS);
     }
 }

@@ -8,16 +8,30 @@ use shoal_api::Dice;
 use crate::config::{Config, Profile};
 use crate::limits;
 
-/// How long the machine waits for what. Source: memberlist's LAN defaults where it has them; the
-/// others and [`Profile::Local`] are ours.
+/// How long the machine waits for what. Source: memberlist's defaults where it has them and the
+/// test of them held; else ours.
 #[derive(Clone, Debug)]
 pub(crate) struct Timing {
     /// One member is probed per period.
     pub probe_period: Duration,
-    /// When a probe goes through others.
+    /// When a probe goes through others, and by stream.
     pub probe_rtt: Duration,
+    /// When others are asked for their opinion, after that.
+    pub indirect: Duration,
+    /// How long a juror tries.
+    pub jury: Duration,
+    /// The shortest time that a suspect has in a cluster of at most 50.
+    pub suspicion: Duration,
+    /// The longest time is so many times the shortest.
+    pub suspicion_stretch: u32,
+    /// Confirmations after which a suspect has the shortest time.
+    pub confirmations: usize,
     /// Between rounds of gossip, while there is something to say.
     pub gossip: Duration,
+    /// Members that each round of gossip goes to.
+    pub fanout: usize,
+    /// Transmissions of one update per tenfold size of the cluster.
+    pub retransmit: u32,
     /// Between synchronisations with a random member, in a small cluster.
     pub sync: Duration,
     /// Between them after a join and while they bring something.
@@ -40,42 +54,76 @@ pub(crate) struct Timing {
     pub reap: Duration,
 }
 
-/// Members that each round of gossip goes to. Source: memberlist.
-pub(crate) const GOSSIP_MEMBERS: usize = 3;
-/// Periods that a suspect has to refute, in a cluster of at most ten. Source: memberlist.
-const SUSPICION_PERIODS: f64 = 4.0;
-/// Transmissions of one update per tenfold size of the cluster. Twice memberlist's: under loss,
-/// gossip that nobody heard is what makes false alarms.
-const TRANSMISSIONS: f64 = 8.0;
 /// Rounds of gossip that a query gets, for each tenfold size of the cluster. Source: Serf.
 const QUERY_ROUNDS: f64 = 16.0;
+/// Members that an indirect probe goes through. Source: memberlist.
+const RELAYS: usize = 3;
+/// The decimal logarithm of the size up to which suspects have the same time: 50 members.
+const PATIENT_SIZE: f64 = 1.7;
 /// Quick synchronisations after a join or a fruitful one.
 pub(crate) const QUICK_SYNCS: u32 = 3;
 
 impl Timing {
     pub fn new(config: &Config) -> Timing {
-        let millis = Duration::from_millis;
         let keep = config.keep_failed.min(config.keep_left);
-        let reap = (keep / 10).clamp(millis(100), Duration::from_secs(15));
-        match config.profile {
-            Profile::Lan => Timing {
-                probe_period: millis(1_000),
-                probe_rtt: millis(500),
-                gossip: millis(200),
-                sync: millis(30_000),
-                sync_quick: millis(500),
-                reconnect: millis(10_000),
-                join: millis(1_000),
-                join_again: millis(30_000),
-                pull: millis(500),
-                receipt: millis(300),
-                leave_spread: millis(1_000),
-                leave_linger: millis(800),
-                reap,
+        let reap = (keep / 10).clamp(Duration::from_millis(100), Duration::from_secs(15));
+        Timing {
+            reap,
+            ..Timing::of(config.profile)
+        }
+    }
+
+    fn of(profile: Profile) -> Timing {
+        let millis = Duration::from_millis;
+        let lan = Timing {
+            probe_period: millis(1_000),
+            probe_rtt: millis(300),
+            indirect: millis(250),
+            jury: millis(250),
+            suspicion: millis(1_100),
+            suspicion_stretch: 4,
+            confirmations: 3,
+            gossip: millis(200),
+            fanout: 3,
+            retransmit: 8,
+            sync: millis(30_000),
+            sync_quick: millis(500),
+            reconnect: millis(10_000),
+            join: millis(1_000),
+            join_again: millis(30_000),
+            pull: millis(500),
+            receipt: millis(300),
+            leave_spread: millis(1_000),
+            leave_linger: millis(800),
+            reap: millis(15_000),
+        };
+        match profile {
+            Profile::Lan => lan,
+            Profile::Wan => Timing {
+                probe_period: millis(3_000),
+                probe_rtt: millis(1_000),
+                indirect: millis(1_000),
+                jury: millis(800),
+                suspicion: millis(5_000),
+                gossip: millis(500),
+                fanout: 4,
+                sync: millis(60_000),
+                sync_quick: millis(1_500),
+                reconnect: millis(30_000),
+                join: millis(3_000),
+                pull: millis(1_500),
+                receipt: millis(1_000),
+                leave_spread: millis(3_000),
+                leave_linger: millis(2_000),
+                ..lan
             },
             Profile::Local => Timing {
                 probe_period: millis(500),
-                probe_rtt: millis(200),
+                probe_rtt: millis(170),
+                indirect: millis(150),
+                jury: millis(150),
+                suspicion: millis(2_000),
+                suspicion_stretch: 2,
                 gossip: millis(100),
                 sync: millis(5_000),
                 sync_quick: millis(200),
@@ -86,15 +134,34 @@ impl Timing {
                 receipt: millis(150),
                 leave_spread: millis(300),
                 leave_linger: millis(300),
-                reap,
+                ..lan
             },
         }
     }
 
-    /// How long a suspect has to refute in a cluster of that many.
-    pub fn suspicion(&self, members: usize) -> Duration {
-        let scale = (members.max(1) as f64).log10().max(1.0);
-        self.probe_period.mul_f64(SUSPICION_PERIODS * scale)
+    #[cfg(test)]
+    pub fn sample() -> Timing {
+        Timing::of(Profile::Lan)
+    }
+
+    /// How long a suspect has to refute in a cluster of that many, at least and at most.
+    pub fn suspicion(&self, members: usize) -> (Duration, Duration) {
+        let scale = (members.max(1) as f64).log10().max(PATIENT_SIZE) / PATIENT_SIZE;
+        let least = self.suspicion.mul_f64(scale);
+        (least, least * self.suspicion_stretch)
+    }
+
+    /// When the first round of gossip goes out after silence: soon, so that news hop from member to
+    /// member, and not at once, so that what comes together goes together.
+    pub fn gossip_first(&self) -> Duration {
+        self.gossip / 10
+    }
+
+    /// How often one piece of news is sent by each node in a cluster of that many. Twice what
+    /// memberlist sends: under loss, gossip that nobody heard is what makes false alarms.
+    pub fn transmissions(&self, members: usize) -> u8 {
+        let wanted = f64::from(self.retransmit) * (members as f64 + 1.0).log10();
+        (wanted.ceil() as u64).clamp(4, 250) as u8
     }
 
     /// How long answers to a query count in a cluster of that many. Source: Serf.
@@ -113,31 +180,22 @@ impl Timing {
     }
 
     /// What `foca` is told for a cluster of that many. Its own delays for suspicion and forgetting
-    /// are overruled, as the machine schedules both.
+    /// are overruled, as the machine schedules both, and gossip.
     pub fn foca(&self, members: usize) -> foca::Config {
         foca::Config {
             probe_period: self.probe_period,
             probe_rtt: self.probe_rtt,
-            num_indirect_probes: NonZeroUsize::new(GOSSIP_MEMBERS).expect("not zero"),
-            max_transmissions: NonZeroU8::new(transmissions(members)).expect("not zero"),
-            suspect_to_down_after: self.suspicion(members),
+            num_indirect_probes: NonZeroUsize::new(RELAYS).expect("not zero"),
+            max_transmissions: NonZeroU8::new(self.transmissions(members)).expect("not zero"),
+            suspect_to_down_after: self.suspicion(members).1,
             remove_down_after: None,
             max_packet_size: NonZeroUsize::new(limits::SWIM_BYTES).expect("not zero"),
-            notify_down_members: true,
+            notify_down_members: false,
             periodic_announce: None,
             periodic_announce_to_down_members: None,
-            periodic_gossip: Some(foca::PeriodicParams {
-                frequency: self.gossip,
-                num_members: NonZeroUsize::new(GOSSIP_MEMBERS).expect("not zero"),
-            }),
+            periodic_gossip: None,
         }
     }
-}
-
-/// How often one piece of news is sent by each node in a cluster of that many.
-pub(crate) fn transmissions(members: usize) -> u8 {
-    let wanted = TRANSMISSIONS * (members as f64 + 1.0).log10();
-    (wanted.ceil() as u64).clamp(4, 60) as u8
 }
 
 /// A time that is up to a tenth longer, so that nodes do not beat as one.
@@ -153,22 +211,19 @@ mod tests {
     #[test]
     fn patience_grows_with_the_cluster() {
         let grows = |f: &dyn Fn(usize) -> Duration| f(5) == f(10) && f(10) < f(100);
-        for profile in [Profile::Lan, Profile::Local] {
-            let mut config = Config::new(
-                shoal_api::NodeId(1),
-                shoal_api::Generation(1),
-                shoal_api::Name::new("a").expect("a name"),
-                crate::Label::new("").expect("a label"),
-                "127.0.0.1:1".parse().expect("an address"),
-                1,
-            );
-            config.profile = profile;
-            let timing = Timing::new(&config);
-            assert!(grows(&|n| timing.suspicion(n)));
+        for profile in [Profile::Lan, Profile::Wan, Profile::Local] {
+            let timing = Timing::of(profile);
+            assert!(grows(&|n| timing.suspicion(n).0));
+            assert!(grows(&|n| timing.suspicion(n).1));
             assert!(grows(&|n| timing.sync_in(n)));
-            assert!(timing.probe_rtt * 2 <= timing.probe_period);
+            let stages = timing.probe_rtt + timing.indirect + timing.jury;
+            assert!(stages < timing.probe_period, "all stages fit one period");
         }
-        assert_eq!([1, 6, 50, 1_000].map(transmissions), [4, 7, 14, 25]);
+        let lan = Timing::of(Profile::Lan);
+        assert_eq!(
+            [1, 6, 50, 1_000].map(|n| lan.transmissions(n)),
+            [4, 7, 14, 25]
+        );
     }
 
     #[test]

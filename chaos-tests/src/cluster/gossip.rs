@@ -153,6 +153,14 @@ impl Cluster {
                         self.send_datagram(host, to, Packet::Gossip(bytes));
                     }
                 }
+                // Only datagrams here: whatever goes by stream must work without.
+                Output::Open { stream, .. } => {
+                    let now = self.hosts.clock(host, self.queue.now());
+                    if let Some(machine) = &mut self.gossips[host.0].machine {
+                        machine.step(now, Input::Closed { stream });
+                    }
+                }
+                Output::Frame { .. } | Output::Close { .. } => {}
                 Output::Event(event) => {
                     self.check_declared(host, &event);
                     if host.0 < MASTERS {

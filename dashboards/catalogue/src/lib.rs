@@ -84,8 +84,8 @@ catalogue! {
         "Time a machine worked on one batch of inputs.";
     MEMBERS = Kind::Gauge, "shoal_members", ["status"],
         "Members of the gossip as this node sees them, by status.";
-    GOSSIP_DATAGRAMS = Kind::Counter, "shoal_gossip_datagrams_total", ["direction"],
-        "Gossip datagrams, by direction.";
+    GOSSIP_DATAGRAMS = Kind::Counter, "shoal_gossip_datagrams_total", ["direction", "kind"],
+        "Gossip datagrams, and frames of streams, by direction and by what they are for.";
     GOSSIP_DROPPED = Kind::Counter, "shoal_gossip_datagrams_dropped_total", ["cause"],
         "Gossip datagrams dropped, by cause.";
     RAFT_TERM = Kind::Gauge, "shoal_raft_term", [],
@@ -160,8 +160,28 @@ catalogue! {
         "Main memory of all agents in the ledger of this master: total, and of these free and offered.";
     LEDGER_DISK = Kind::Gauge, "shoal_ledger_disk_bytes", ["share"],
         "Disk of all agents in the ledger of this master: total, and of these free and offered.";
-    GOSSIP_BYTES = Kind::Counter, "shoal_gossip_bytes_total", ["direction"],
-        "Bytes of gossip datagrams, by direction.";
+    GOSSIP_BYTES = Kind::Counter, "shoal_gossip_bytes_total", ["direction", "kind"],
+        "Bytes of gossip datagrams, and frames of streams, by direction and by what they are for.";
+    GOSSIP_PROBES = Kind::Counter, "shoal_gossip_probes_total", ["stage"],
+        "Probes by the stages they came to: begun, indirect, stream, vouched for, failed.";
+    GOSSIP_TRIPS = Kind::Histogram(SECONDS), "shoal_gossip_round_trip_seconds", [],
+        "How long pings took that were answered directly.";
+    GOSSIP_HEALTH = Kind::Gauge, "shoal_gossip_health_score", [],
+        "How badly this node hears by its own judgement: 0 is well, 7 is worst.";
+    GOSSIP_CONFIRMATIONS = Kind::Counter, "shoal_gossip_suspicions_confirmed_total", [],
+        "Times another member could not reach whom this node suspects, either.";
+    GOSSIP_ALARMS = Kind::Counter, "shoal_gossip_false_alarms_total", [],
+        "Times this node said that it lives, as others suspected it or held it for failed.";
+    GOSSIP_REVIVED = Kind::Counter, "shoal_gossip_revived_total", [],
+        "Failed members that turned out to live.";
+    GOSSIP_RECONNECTS = Kind::Counter, "shoal_gossip_reconnects_total", [],
+        "Failed members that this node looked for.";
+    GOSSIP_STREAMS = Kind::Counter, "shoal_gossip_streams_total", ["outcome"],
+        "Gossip streams that this node wished for: opened, broken, refused as too many were open.";
+    GOSSIP_SYNCS = Kind::Counter, "shoal_gossip_syncs_total", ["outcome"],
+        "Synchronisations: started, and batches of entries that brought something.";
+    GOSSIP_QUEUED = Kind::Gauge, "shoal_gossip_queued", ["queue"],
+        "What waits to be spread by this node, by queue: updates of members, news, broadcasts.";
     GOSSIP_SUSPICIONS = Kind::Counter, "shoal_gossip_suspicions_total", [],
         "Probes of this node that ended in a suspicion.";
     GOSSIP_REFUTED = Kind::Counter, "shoal_gossip_suspicions_refuted_total", [],

@@ -3,7 +3,7 @@
 use shoal_catalogue as catalogue;
 
 use crate::panel::{Board, Row, Unit, areas, lines, row};
-use crate::query::{rate, shown};
+use crate::query::{quantile, rate, shown};
 
 /// The dashboard.
 pub fn board() -> Board {
@@ -11,7 +11,7 @@ pub fn board() -> Board {
         name: "gossip",
         title: "Shoal: gossip",
         about: "Who sees whom, how often somebody is suspected, and what is dropped.",
-        rows: vec![members(), suspicion(), datagrams()],
+        rows: vec![members(), probes(), suspicion(), datagrams(), streams()],
     }
 }
 
@@ -37,6 +37,63 @@ fn members() -> Row {
     )
 }
 
+fn probes() -> Row {
+    let stages = rate(&catalogue::GOSSIP_PROBES, &[]);
+    row(
+        "Probes",
+        vec![
+            lines(
+                "Probes by the stages they came to",
+                Unit::PerSecond,
+                "{{stage}}",
+                format!("sum by (stage) ({stages})"),
+            ),
+            lines(
+                "Round trip of pings",
+                Unit::Seconds,
+                "{{instance}}",
+                quantile(0.99, &catalogue::GOSSIP_TRIPS, &["instance"]),
+            ),
+            lines(
+                "Health score: 0 is well, 7 is worst",
+                Unit::Count,
+                "{{instance}}",
+                shown(&catalogue::GOSSIP_HEALTH, &[]),
+            ),
+        ],
+    )
+}
+
+fn streams() -> Row {
+    let streams = rate(&catalogue::GOSSIP_STREAMS, &[]);
+    let syncs = rate(&catalogue::GOSSIP_SYNCS, &[]);
+    let each = |title, metric| lines(title, Unit::PerSecond, "{{instance}}", rate(metric, &[]));
+    row(
+        "Streams and synchronising",
+        vec![
+            lines(
+                "Streams by outcome",
+                Unit::PerSecond,
+                "{{outcome}}",
+                format!("sum by (outcome) ({streams})"),
+            ),
+            lines(
+                "Synchronisations by outcome",
+                Unit::PerSecond,
+                "{{outcome}}",
+                format!("sum by (outcome) ({syncs})"),
+            ),
+            each("Failed members looked for", &catalogue::GOSSIP_RECONNECTS),
+            lines(
+                "Waiting to be spread",
+                Unit::Count,
+                "{{queue}} {{instance}}",
+                shown(&catalogue::GOSSIP_QUEUED, &[]),
+            ),
+        ],
+    )
+}
+
 fn suspicion() -> Row {
     let each = |title, metric| lines(title, Unit::PerSecond, "{{instance}}", rate(metric, &[]));
     row(
@@ -44,7 +101,13 @@ fn suspicion() -> Row {
         vec![
             each("Suspicions", &catalogue::GOSSIP_SUSPICIONS),
             each("Suspicions refuted", &catalogue::GOSSIP_REFUTED),
+            each("Suspicions confirmed", &catalogue::GOSSIP_CONFIRMATIONS),
             each("Failures declared", &catalogue::GOSSIP_DECLARED),
+            each(
+                "False alarms about the node itself",
+                &catalogue::GOSSIP_ALARMS,
+            ),
+            each("Failed members that live", &catalogue::GOSSIP_REVIVED),
             each(
                 "Came back after being held for failed",
                 &catalogue::GOSSIP_RENEWALS,
@@ -66,16 +129,22 @@ fn datagrams() -> Row {
         "Datagrams",
         vec![
             lines(
-                "Datagrams by direction",
+                "Datagrams by direction and kind",
                 Unit::PerSecond,
-                "{{direction}}",
-                format!("sum by (direction) ({count})"),
+                "{{direction}} {{kind}}",
+                format!("sum by (direction, kind) ({count})"),
+            ),
+            lines(
+                "Bytes by direction and kind",
+                Unit::BytesPerSecond,
+                "{{direction}} {{kind}}",
+                format!("sum by (direction, kind) ({bytes})"),
             ),
             lines(
                 "Bytes of each node",
                 Unit::BytesPerSecond,
                 "{{direction}} {{instance}}",
-                bytes,
+                format!("sum by (direction, instance) ({bytes})"),
             ),
             lines(
                 "Dropped by cause",

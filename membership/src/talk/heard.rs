@@ -85,7 +85,7 @@ impl Membership {
 
     /// Queues a broadcast, to be told at the next round, which comes very soon.
     pub(crate) fn broadcast(&mut self, bytes: Bytes) {
-        let times = u32::from(timing::transmissions(self.size()));
+        let times = u32::from(self.timing.transmissions(self.size()));
         if self.talk.queue.add(bytes, times) {
             self.stats.broadcasts_dropped += 1;
         }

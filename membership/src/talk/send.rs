@@ -7,11 +7,13 @@ use super::events::Hearing;
 use super::lamport::LamportTime;
 use super::user_event::UserEvent;
 use super::wire;
-use crate::envelope::Writer;
+use crate::envelope::{Carrier, Writer};
 use crate::io::Output;
 use crate::limits;
 use crate::machine::Membership;
 use crate::message::kind;
+use crate::stats::Traffic;
+use crate::streams::Via;
 
 impl Membership {
     /// Adds what fits to a datagram that goes anyway.
@@ -28,15 +30,15 @@ impl Membership {
     /// the news too, or there is none.
     pub(crate) fn send_broadcasts(&mut self, to: SocketAddr) -> bool {
         let mut told = self.news.is_empty();
-        let room = self.writer().room();
+        let room = self.writer(Carrier::Datagram).room();
         let bodies = self.talk.queue.take(room, limits::BROADCAST_DATAGRAMS);
         for body in bodies {
-            let mut writer = self.writer();
+            let mut writer = self.writer(Carrier::Datagram);
             writer.section(kind::BROADCASTS, &body);
             if !told {
                 told = self.add_news(&mut writer);
             }
-            self.send(to, writer);
+            self.send(to.into(), Traffic::Talk, writer);
         }
         told
     }
@@ -53,7 +55,7 @@ impl Membership {
         }
     }
 
-    pub(crate) fn answer_event_digest(&mut self, to: SocketAddr, theirs: wire::EventDigest) {
+    pub(crate) fn answer_event_digest(&mut self, to: Via, theirs: wire::EventDigest) {
         let clocks = &mut self.talk.clocks;
         let (event, query) = (
             LamportTime(theirs.event_clock),

@@ -47,9 +47,9 @@ fn a_joiner_knows_everyone_at_once() {
 fn a_crash_is_seen_by_all_within_its_bound() {
     for (profile, count, most) in [
         (Profile::Local, 6, Duration::from_millis(4_200)),
-        (Profile::Local, 50, Duration::from_millis(7_500)),
-        (Profile::Lan, 6, Duration::from_millis(9_500)),
-        (Profile::Lan, 50, Duration::from_millis(15_000)),
+        (Profile::Local, 50, Duration::from_millis(4_200)),
+        (Profile::Lan, 6, Duration::from_millis(4_500)),
+        (Profile::Lan, 50, Duration::from_millis(6_000)),
     ] {
         for seed in 0..3 {
             let mut network = joined(seed, profile, count);
@@ -78,12 +78,13 @@ fn loss_delay_and_doubles_fail_nobody() {
             double_per_mille: 50,
             delay_max: Duration::from_millis(30),
         };
+        network.no_streams = true;
         network.run(minutes * 60 * SECOND);
         assert_eq!(network.failures(), [], "{profile:?} {count}");
-        let suspicions: u64 = (network.nodes.values())
-            .map(|node| node.machine.stats().suspicions)
+        let doubts: u64 = (network.nodes.values())
+            .map(|node| node.machine.stats().vouched + node.machine.stats().suspicions)
             .sum();
-        assert!(suspicions > 0, "the weather was bad enough to suspect");
+        assert!(doubts > 0, "the weather was bad enough to doubt somebody");
         let renewals: u64 = (network.nodes.values())
             .map(|node| node.machine.stats().renewals)
             .sum();
@@ -220,8 +221,8 @@ fn an_address_may_belong_to_another_node_later() {
 #[test]
 fn a_partition_heals() {
     for (profile, count, cut, apart, most) in [
-        (Profile::Local, 6, 1, 20, 15),
-        (Profile::Local, 6, 3, 20, 15),
+        (Profile::Local, 6, 1, 60, 15),
+        (Profile::Local, 6, 3, 60, 15),
         (Profile::Local, 6, 3, 3, 15),
         (Profile::Local, 30, 10, 60, 30),
         (Profile::Lan, 6, 2, 60, 60),
@@ -387,7 +388,8 @@ fn a_stalled_node_blames_nobody() {
         network.run(4 * SECOND);
     }
     assert_eq!(network.failures(), []);
-    assert!(network.machine(2).stats().stalls >= 10);
+    // A pause that falls between two of its deadlines is none to it.
+    assert!(network.machine(2).stats().stalls >= 5);
     assert_eq!(network.machine(2).stats().declared, 0);
 }
 
@@ -412,4 +414,78 @@ fn one_seed_one_trace() {
     };
     assert_eq!(run(17), run(17));
     assert_ne!(run(17), run(18));
+}
+
+#[test]
+fn where_datagrams_are_filtered_streams_carry_on() {
+    let mut network = Network::new(8, Profile::Local);
+    network.no_datagrams = true;
+    network.start_all(4);
+    let all = numbers(4);
+    let took = network.run_till(60 * SECOND, |network| network.agree_alive(&all));
+    assert!(took.is_some(), "they join by stream");
+    network.run(60 * SECOND);
+    assert!(network.agree_alive(&all), "and answer probes by stream");
+    assert_eq!(network.failures(), []);
+}
+
+#[test]
+fn where_streams_are_filtered_datagrams_carry_on() {
+    let mut network = Network::new(9, Profile::Local);
+    network.no_streams = true;
+    network.start_all(8);
+    let all = numbers(8);
+    let took = network.run_till(20 * SECOND, |network| network.agree_alive(&all));
+    assert!(took.is_some(), "they join by datagram");
+    let synced = network.run_till(30 * SECOND, |network| {
+        let machines = network.nodes.values().map(|node| &node.machine);
+        machines
+            .map(|machine| machine.stats().syncs_fruitful)
+            .sum::<u64>()
+            > 0
+    });
+    assert!(synced.is_some(), "and synchronise by datagram");
+}
+
+#[test]
+fn a_node_that_hears_nothing_kills_nobody() {
+    let mut network = joined(11, Profile::Lan, 12);
+    network.deaf = Some(id(5));
+    network.run(180 * SECOND);
+    let failures = network.failures();
+    let wrong: Vec<_> = failures
+        .iter()
+        .filter(|(_, at, of)| *at != id(5) && *of != id(5))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    assert!(network.all_see(5, MemberStatus::Failed));
+    network.deaf = None;
+    let all = numbers(12);
+    let back = network.run_till(60 * SECOND, |network| network.agree_alive(&all));
+    assert!(back.is_some(), "it hears again, and all is well");
+    let renewed = network
+        .nodes
+        .values()
+        .map(|node| node.machine.stats().renewals);
+    assert_eq!(
+        renewed.sum::<u64>(),
+        0,
+        "a death that is refuted costs no identity"
+    );
+}
+
+#[test]
+fn round_trips_are_known_of_everyone() {
+    let mut network = joined(12, Profile::Local, 5);
+    network.run(60 * SECOND);
+    for a in 1..=5 {
+        for b in 1..a {
+            let told = network
+                .machine(1)
+                .rtt(id(a), id(b))
+                .expect("both are known");
+            assert!(told < Duration::from_millis(4), "{a} to {b}: {told:?}");
+        }
+    }
+    assert_eq!(network.machine(1).rtt(id(1), id(77)), None);
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use shoal_api::{Dice, Instant};
 use shoal_membership::{
     DropReason, EventBody, EventName, Input, Member, Membership, Output, Profile, QueryOptions,
-    QueryRequest, QueryToken,
+    QueryRequest, QueryToken, StreamId,
 };
 
 const LABEL: &[u8] = b"test";
@@ -46,6 +46,7 @@ fn kinds(datagram: &[u8]) -> Vec<u8> {
 /// A cluster that had some of everything, and what it said: a few datagrams of each make-up.
 fn recorded() -> (Network, Vec<(SocketAddr, Bytes)>) {
     let mut network = Network::new(1, Profile::Local);
+    network.no_streams = true;
     network.kept = Some(Vec::new());
     network.start_all(6);
     network.run(Duration::from_secs(3));
@@ -96,9 +97,13 @@ fn feed(machine: &mut Membership, now: Instant, bytes: Vec<u8>) -> usize {
     let from = address(99);
     let bytes = Bytes::from(bytes);
     machine.step(now, Input::Datagram { from, bytes });
+    drain(machine)
+}
+
+fn drain(machine: &mut Membership) -> usize {
     let mut sent = 0;
     while let Some(output) = machine.poll_output() {
-        if let Output::Datagram { bytes, .. } = output {
+        if let Output::Datagram { bytes, .. } | Output::Frame { bytes, .. } = output {
             sent += bytes.len();
         }
     }
@@ -113,7 +118,7 @@ fn members(machine: &Membership) -> Vec<Member> {
 fn every_section_is_among_the_recorded() {
     let (_, sample) = recorded();
     let seen: BTreeSet<u8> = sample.iter().flat_map(|(_, bytes)| kinds(bytes)).collect();
-    assert_eq!(seen, (1..=11).chain(20..=25).collect());
+    assert_eq!(seen, (1..=17).chain(20..=25).collect());
 }
 
 #[test]
@@ -130,6 +135,44 @@ fn a_cut_datagram_changes_nothing_and_is_counted() {
             assert_eq!(sent, 0);
         }
     }
+    assert_eq!(members(machine), before);
+}
+
+#[test]
+fn a_frame_is_judged_as_a_datagram() {
+    let (mut network, sample) = recorded();
+    let now = network.now;
+    let machine = &mut network.nodes.get_mut(&id(1)).expect("it runs").machine;
+    let before = members(machine);
+    let mut frames = 0;
+    for (_, bytes) in &sample {
+        for cut in (0..bytes.len()).step_by(7) {
+            frames += 1;
+            let dropped = machine.stats().dropped_total();
+            let input = Input::Frame {
+                stream: StreamId::Accepted(frames),
+                from: address(99),
+                bytes: bytes.slice(..cut),
+            };
+            machine.step(now, input);
+            assert_eq!(machine.stats().dropped_total(), dropped + 1, "cut at {cut}");
+            assert_eq!(drain(machine), 0);
+        }
+    }
+    // Nobody opened these: nothing is even read.
+    let dropped = machine.stats().dropped_total();
+    for stream in [StreamId::Opened(0), StreamId::Opened(u64::MAX)] {
+        let bytes = Bytes::from_static(b"garbage");
+        let from = address(99);
+        let input = Input::Frame {
+            stream,
+            from,
+            bytes,
+        };
+        machine.step(now, input);
+        machine.step(now, Input::Closed { stream });
+    }
+    assert_eq!(machine.stats().dropped_total(), dropped);
     assert_eq!(members(machine), before);
 }
 

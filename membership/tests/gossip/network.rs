@@ -10,7 +10,7 @@ use bytes::Bytes;
 use shoal_api::{Dice, Generation, Instant, Name, NodeId};
 use shoal_membership::{
     AnswerBody, Config, Input, Label, MemberEvent, MemberStatus, Membership, NodeTags, Output,
-    Profile, Query, Reply, UserEvent,
+    Profile, Query, Reply, StreamId, UserEvent,
 };
 
 /// How the network treats datagrams.
@@ -31,8 +31,26 @@ pub const CALM: Weather = Weather {
 struct Flight {
     from: SocketAddr,
     to: SocketAddr,
-    bytes: Bytes,
+    load: Load,
 }
+
+#[derive(Debug)]
+enum Load {
+    Datagram(Bytes),
+    /// A frame on the receiver's stream.
+    Frame(StreamId, Bytes),
+    /// The receiver's stream is over.
+    Closed(StreamId),
+}
+
+/// Two ends of a stream: whose, and what each calls it.
+#[derive(Clone, Copy, Debug)]
+struct Pipe {
+    ends: [(SocketAddr, StreamId); 2],
+}
+
+/// How long a frame travels; fixed, so that frames stay in order.
+const STREAM_DELAY: Duration = Duration::from_millis(1);
 
 /// One process.
 #[derive(Debug)]
@@ -59,6 +77,13 @@ pub struct Network {
     pub weather: Weather,
     pub nodes: BTreeMap<NodeId, Node>,
     flights: BTreeMap<(Instant, u64), Flight>,
+    pipes: Vec<Pipe>,
+    /// Streams cannot be opened.
+    pub no_streams: bool,
+    /// It sends, and nothing reaches it.
+    pub deaf: Option<NodeId>,
+    /// Datagrams do not get through.
+    pub no_datagrams: bool,
     sent: u64,
     pub dice: Dice,
     trace: u64,
@@ -96,6 +121,10 @@ impl Network {
             weather: CALM,
             nodes: BTreeMap::new(),
             flights: BTreeMap::new(),
+            pipes: Vec::new(),
+            no_streams: false,
+            deaf: None,
+            no_datagrams: false,
             sent: 0,
             dice: Dice::new(seed),
             trace: 0xcbf2_9ce4_8422_2325,
@@ -189,10 +218,24 @@ impl Network {
         for output in outputs {
             self.note(format!("{} {node} {output:?}", self.now).as_bytes());
             let process = self.nodes.get_mut(&node).expect("it runs");
+            let from = process.address;
             match output {
                 Output::Datagram { to, bytes } => {
-                    let from = process.address;
                     self.carry(from, to, bytes);
+                }
+                Output::Open { stream, to } => self.open(from, stream, to),
+                Output::Frame { stream, bytes } => {
+                    if let Some((to, theirs)) = self.other_end(from, stream) {
+                        let load = Load::Frame(theirs, bytes);
+                        self.stream(from, to, load);
+                    }
+                }
+                Output::Close { stream } => {
+                    if let Some((to, theirs)) = self.other_end(from, stream) {
+                        self.pipes
+                            .retain(|pipe| !pipe.ends.contains(&(from, stream)));
+                        self.stream(from, to, Load::Closed(theirs));
+                    }
                 }
                 Output::Event(event) => process.events.push((self.now, event)),
                 Output::UserEvent(event) => process.told.push((self.now, event)),
@@ -216,6 +259,33 @@ impl Network {
         }
     }
 
+    fn open(&mut self, from: SocketAddr, stream: StreamId, to: SocketAddr) {
+        let listens = self.nodes.values().any(|node| node.address == to);
+        if self.no_streams || !listens || self.side(from) != self.side(to) {
+            self.stream(to, from, Load::Closed(stream));
+            return;
+        }
+        self.sent += 1;
+        let theirs = StreamId::Accepted(self.sent);
+        let ends = [(from, stream), (to, theirs)];
+        self.pipes.push(Pipe { ends });
+    }
+
+    fn other_end(&self, at: SocketAddr, stream: StreamId) -> Option<(SocketAddr, StreamId)> {
+        let here = (at, stream);
+        self.pipes.iter().find_map(|pipe| match pipe.ends {
+            [a, b] if a == here => Some(b),
+            [a, b] if b == here => Some(a),
+            _ => None,
+        })
+    }
+
+    fn stream(&mut self, from: SocketAddr, to: SocketAddr, load: Load) {
+        self.sent += 1;
+        let at = (self.now + STREAM_DELAY, self.sent);
+        self.flights.insert(at, Flight { from, to, load });
+    }
+
     fn note(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.trace = (self.trace ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
@@ -228,15 +298,15 @@ impl Network {
         }
         let copies = 1 + u32::from(self.dice.chance(self.weather.double_per_mille));
         for _ in 0..copies {
-            if self.dice.chance(self.weather.loss_per_mille) {
+            if self.no_datagrams || self.dice.chance(self.weather.loss_per_mille) {
                 continue;
             }
             let most = self.weather.delay_max.as_nanos() as u64;
             let delay = Duration::from_nanos(50_000 + self.dice.below(most));
             self.sent += 1;
-            let bytes = bytes.clone();
+            let load = Load::Datagram(bytes.clone());
             self.flights
-                .insert((self.now + delay, self.sent), Flight { from, to, bytes });
+                .insert((self.now + delay, self.sent), Flight { from, to, load });
         }
     }
 
@@ -301,23 +371,51 @@ impl Network {
         }
     }
 
-    fn land(&mut self, flight: Flight) {
-        let Flight { from, to, bytes } = flight;
-        let found = self.nodes.iter().find(|(_, node)| node.address == to);
-        let Some((node, process)) = found.map(|(node, process)| (*node, process)) else {
+    /// What does not arrive on a stream ends it.
+    fn lose(&mut self, flight: Flight) {
+        let Load::Frame(theirs, _) = flight.load else {
             return;
         };
-        if self.side(from).is_some_and(|side| side != process.side) {
-            return;
+        if let Some((at, ours)) = self.other_end(flight.to, theirs) {
+            self.pipes.retain(|pipe| !pipe.ends.contains(&(at, ours)));
+            if let Some(node) = self.node_at(at) {
+                self.input(node, Input::Closed { stream: ours });
+            }
         }
+    }
+
+    fn node_at(&self, at: SocketAddr) -> Option<NodeId> {
+        let found = self.nodes.iter().find(|(_, node)| node.address == at);
+        found.map(|(node, _)| *node)
+    }
+
+    fn land(&mut self, flight: Flight) {
+        let to = self.node_at(flight.to);
+        let apart = (self.side(flight.from)).is_some_and(|side| Some(side) != self.side(flight.to));
+        let reaches = |node: &NodeId| !apart && self.deaf != Some(*node);
+        let Some(node) = to.filter(reaches) else {
+            self.lose(flight);
+            return;
+        };
+        let Flight { from, to, load } = flight;
+        let process = &self.nodes[&node];
         if process.paused_until > self.now {
             // The kernel keeps it for the process.
             self.sent += 1;
             let at = (process.paused_until, self.sent);
-            self.flights.insert(at, Flight { from, to, bytes });
+            self.flights.insert(at, Flight { from, to, load });
             return;
         }
-        self.input(node, Input::Datagram { from, bytes });
+        let input = match load {
+            Load::Datagram(bytes) => Input::Datagram { from, bytes },
+            Load::Frame(stream, bytes) => Input::Frame {
+                stream,
+                from,
+                bytes,
+            },
+            Load::Closed(stream) => Input::Closed { stream },
+        };
+        self.input(node, input);
     }
 
     /// Everyone sees exactly these as alive, with names and tags.

@@ -1,11 +1,11 @@
 //! Exports what the machine and the driver count.
 
-use metrics::{Counter, Gauge};
+use metrics::{Counter, Gauge, Histogram};
 use shoal_api::member::{Member, MemberStatus};
-use shoal_membership::{DropReason, Stats};
+use shoal_membership::{DropReason, Membership, Stats, TRIP_MICROS, Traffic, Volume};
 
 use crate::metrics::catalogue::{self, GOSSIP_BYTES, GOSSIP_DATAGRAMS, GOSSIP_DROPPED, MEMBERS};
-use crate::metrics::{counter, gauge};
+use crate::metrics::{counter, gauge, histogram};
 
 const STATUSES: [MemberStatus; 5] = [
     MemberStatus::Alive,
@@ -15,44 +15,107 @@ const STATUSES: [MemberStatus; 5] = [
     MemberStatus::Failed,
 ];
 
+/// Packets and bytes, in and out, of one kind.
+struct Flow {
+    traffic: Traffic,
+    received: [Counter; 2],
+    sent: [Counter; 2],
+}
+
+impl Flow {
+    fn new(traffic: Traffic) -> Flow {
+        let both = |direction| {
+            let labels = [direction, traffic.as_str()];
+            [
+                counter(&GOSSIP_DATAGRAMS, &labels),
+                counter(&GOSSIP_BYTES, &labels),
+            ]
+        };
+        Flow {
+            traffic,
+            received: both("in"),
+            sent: both("out"),
+        }
+    }
+
+    fn count(&self, now: &Stats, last: &Stats) {
+        let add = |counters: &[Counter; 2], now: Volume, last: Volume| {
+            counters[0].increment(now.packets - last.packets);
+            counters[1].increment(now.bytes - last.bytes);
+        };
+        let kind = self.traffic;
+        add(&self.received, now.received(kind), last.received(kind));
+        add(&self.sent, now.sent(kind), last.sent(kind));
+    }
+}
+
+/// One counter, and where the machine counts for it.
+type Plain = (Counter, fn(&Stats) -> u64);
+
 /// The handles, and what was exported last.
 pub(super) struct Counts {
-    received: Counter,
-    sent: Counter,
+    flows: [Flow; Traffic::ALL.len()],
     dropped: [Counter; DropReason::ALL.len()],
     unsent: Counter,
     missed: Counter,
     reply_missed: Counter,
     members: [Gauge; STATUSES.len()],
-    bytes_received: Counter,
-    bytes_sent: Counter,
-    suspicions: Counter,
-    refuted: Counter,
-    declared: Counter,
-    renewals: Counter,
-    stalls: Counter,
-    conflicts: Counter,
+    plain: Vec<Plain>,
+    trips: Histogram,
+    health: Gauge,
+    queued: [Gauge; 3],
     last: Stats,
+}
+
+fn plain() -> Vec<Plain> {
+    let probes = |stage| counter(&catalogue::GOSSIP_PROBES, &[stage]);
+    let streams = |outcome| counter(&catalogue::GOSSIP_STREAMS, &[outcome]);
+    let syncs = |outcome| counter(&catalogue::GOSSIP_SYNCS, &[outcome]);
+    let one = |metric| counter(metric, &[]);
+    vec![
+        (probes("begun"), |stats| stats.probes),
+        (probes("indirect"), |stats| stats.probes_indirect),
+        (probes("stream"), |stats| stats.probes_by_stream),
+        (probes("vouched"), |stats| stats.vouched),
+        (probes("failed"), |stats| stats.probes_failed),
+        (one(&catalogue::GOSSIP_SUSPICIONS), |stats| stats.suspicions),
+        (one(&catalogue::GOSSIP_REFUTED), |stats| {
+            stats.suspicions_refuted
+        }),
+        (one(&catalogue::GOSSIP_CONFIRMATIONS), |stats| {
+            stats.confirmations
+        }),
+        (one(&catalogue::GOSSIP_DECLARED), |stats| stats.declared),
+        (one(&catalogue::GOSSIP_ALARMS), |stats| stats.refutations),
+        (one(&catalogue::GOSSIP_REVIVED), |stats| stats.revived),
+        (one(&catalogue::GOSSIP_RECONNECTS), |stats| stats.reconnects),
+        (one(&catalogue::GOSSIP_RENEWALS), |stats| stats.renewals),
+        (one(&catalogue::GOSSIP_STALLS), |stats| stats.stalls),
+        (one(&catalogue::GOSSIP_CONFLICTS), |stats| {
+            stats.name_conflicts
+        }),
+        (streams("opened"), |stats| stats.streams),
+        (streams("broken"), |stats| stats.streams_failed),
+        (streams("refused"), |stats| stats.streams_refused),
+        (syncs("started"), |stats| stats.syncs),
+        (syncs("fruitful"), |stats| stats.syncs_fruitful),
+    ]
 }
 
 impl Counts {
     pub fn new() -> Counts {
+        let queue = |queue| gauge(&catalogue::GOSSIP_QUEUED, &[queue]);
         Counts {
-            received: counter(&GOSSIP_DATAGRAMS, &["in"]),
-            sent: counter(&GOSSIP_DATAGRAMS, &["out"]),
+            flows: Traffic::ALL.map(Flow::new),
             dropped: DropReason::ALL.map(|reason| counter(&GOSSIP_DROPPED, &[reason.as_str()])),
             unsent: counter(&GOSSIP_DROPPED, &["unsent"]),
             reply_missed: counter(&GOSSIP_DROPPED, &["reply_missed"]),
             missed: counter(&GOSSIP_DROPPED, &["change_missed"]),
             members: STATUSES.map(|status| gauge(&MEMBERS, &[status.as_str()])),
-            bytes_received: counter(&GOSSIP_BYTES, &["in"]),
-            bytes_sent: counter(&GOSSIP_BYTES, &["out"]),
-            suspicions: counter(&catalogue::GOSSIP_SUSPICIONS, &[]),
-            refuted: counter(&catalogue::GOSSIP_REFUTED, &[]),
-            declared: counter(&catalogue::GOSSIP_DECLARED, &[]),
-            renewals: counter(&catalogue::GOSSIP_RENEWALS, &[]),
-            stalls: counter(&catalogue::GOSSIP_STALLS, &[]),
-            conflicts: counter(&catalogue::GOSSIP_CONFLICTS, &[]),
+            plain: plain(),
+            trips: histogram(&catalogue::GOSSIP_TRIPS, &[]),
+            health: gauge(&catalogue::GOSSIP_HEALTH, &[]),
+            queued: ["updates", "news", "broadcasts"].map(queue),
             last: Stats::default(),
         }
     }
@@ -79,35 +142,37 @@ impl Counts {
         }
     }
 
-    pub fn stats(&mut self, stats: &Stats) {
+    pub fn machine(&mut self, machine: &Membership) {
+        self.stats(machine.stats());
+        self.health.set(f64::from(machine.health()));
+        let (news, broadcasts) = machine.queued();
+        let waiting = [machine.updates_queued(), news, broadcasts];
+        for (gauge, waiting) in self.queued.iter().zip(waiting) {
+            gauge.set(waiting as f64);
+        }
+    }
+
+    fn stats(&mut self, stats: &Stats) {
         let last = &self.last;
-        self.received
-            .increment(stats.datagrams_received - last.datagrams_received);
-        self.sent
-            .increment(stats.datagrams_sent - last.datagrams_sent);
+        for flow in &self.flows {
+            flow.count(stats, last);
+        }
         for (reason, counter) in DropReason::ALL.iter().zip(&self.dropped) {
             counter.increment(stats.dropped(*reason) - last.dropped(*reason));
         }
-        for (counter, now, before) in [
-            (
-                &self.bytes_received,
-                stats.bytes_received,
-                last.bytes_received,
-            ),
-            (&self.bytes_sent, stats.bytes_sent, last.bytes_sent),
-            (&self.suspicions, stats.suspicions, last.suspicions),
-            (
-                &self.refuted,
-                stats.suspicions_refuted,
-                last.suspicions_refuted,
-            ),
-            (&self.declared, stats.declared, last.declared),
-            (&self.renewals, stats.renewals, last.renewals),
-            (&self.stalls, stats.stalls, last.stalls),
-            (&self.conflicts, stats.name_conflicts, last.name_conflicts),
-        ] {
-            counter.increment(now - before);
+        for (counter, of) in &self.plain {
+            counter.increment(of(stats) - of(last));
         }
+        self.last_trips(stats);
         self.last = stats.clone();
+    }
+
+    /// The machine keeps how many trips fell into which range: each counts as the range's end.
+    fn last_trips(&self, stats: &Stats) {
+        for (bucket, (now, before)) in stats.trips.iter().zip(&self.last.trips).enumerate() {
+            let end = TRIP_MICROS.get(bucket).copied().unwrap_or(1_000_000);
+            let trips = usize::try_from(now - before).unwrap_or_default();
+            self.trips.record_many(end as f64 / 1e6, trips);
+        }
     }
 }

@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 use super::counts::Counts;
 use super::net::Socket;
 use super::seeds::Resolving;
+use super::streams::{Happened, Streams};
 use super::talk::Waiting;
 use super::{Change, End, Happening, Removal, Request, Standing, limits};
 
@@ -49,6 +50,7 @@ pub(super) struct Drive {
     requests: mpsc::Receiver<Request>,
     resolving: Resolving,
     waiting: Waiting,
+    streams: Streams,
     shown: Shown,
     counts: Counts,
     counted: Instant,
@@ -63,7 +65,7 @@ impl Drive {
     pub fn new(
         machine: Membership,
         clock: Clock,
-        socket: Socket,
+        mut socket: Socket,
         requests: mpsc::Receiver<Request>,
         shown: Shown,
     ) -> Drive {
@@ -72,6 +74,7 @@ impl Drive {
         Drive {
             machine,
             clock,
+            streams: Streams::new(socket.take_listener()),
             socket,
             requests,
             resolving: Resolving::default(),
@@ -94,7 +97,7 @@ impl Drive {
             self.wake();
             self.show();
             if let Some(end) = self.end {
-                self.counts.stats(self.machine.stats());
+                self.counts.machine(&self.machine);
                 self.shown.standing.send_replace(Standing::Ended(end));
                 return end;
             }
@@ -118,6 +121,7 @@ impl Drive {
                 Some(request) => self.take(request),
                 None => self.end = Some(End::Abandoned),
             },
+            happened = self.streams.next() => self.take_stream(happened),
             seeds = self.resolving.next() => self.step(Input::Join { seeds }),
             () = sleep_until(wake) => {}
         }
@@ -134,6 +138,21 @@ impl Drive {
                 }
             }
         }
+    }
+
+    fn take_stream(&mut self, happened: Happened) {
+        self.step(match happened {
+            Happened::Frame {
+                stream,
+                from,
+                bytes,
+            } => Input::Frame {
+                stream,
+                from,
+                bytes,
+            },
+            Happened::Closed { stream } => Input::Closed { stream },
+        });
     }
 
     fn take_requests(&mut self) {
@@ -163,6 +182,7 @@ impl Drive {
                 let prune = how == Removal::Prune;
                 self.step(Input::Remove { node, prune });
             }
+            Request::Rtt(a, b, answer) => drop(answer.send(self.machine.rtt(a, b))),
             // An asker that is gone does not miss its answer.
             Request::Stats(answer) => drop(answer.send(self.machine.stats().clone())),
         }
@@ -190,6 +210,9 @@ impl Drive {
                     debug!(%to, %error, "cannot send a datagram");
                 }
             }
+            Output::Open { stream, to } => self.streams.open(stream, to),
+            Output::Frame { stream, bytes } => self.streams.send(stream, bytes),
+            Output::Close { stream } => self.streams.close(stream),
             Output::Event(event) => self.events.push(event),
             Output::UserEvent(event) => self.happen(Happening::Event(event)),
             Output::Query(query) if query.name.is_internal() => {}
@@ -241,7 +264,7 @@ impl Drive {
         let now = self.clock.now();
         if now.since(self.counted) >= limits::COUNT {
             self.counted = now;
-            self.counts.stats(self.machine.stats());
+            self.counts.machine(&self.machine);
         }
     }
 

@@ -23,3 +23,17 @@ pub const RESOLVE_AGAIN: Duration = Duration::from_secs(3);
 pub const RESOLVE: Duration = Duration::from_secs(10);
 /// How often the counters are exported.
 pub const COUNT: Duration = Duration::from_secs(1);
+/// Streams of others that are served at once; the rest waits in the kernel. Ours.
+pub const STREAMS_TAKEN: usize = 64;
+/// Frames that were read and wait for the machine; their readers wait when full.
+pub const FRAMES: usize = 64;
+/// How long a stream may take to open. Shorter than a probe of the patient profile. Ours.
+pub const STREAM_OPEN: Duration = Duration::from_secs(5);
+/// How long one frame may take to come. Ours.
+pub const STREAM_FRAME: Duration = Duration::from_secs(5);
+/// How long a stream may last. Ours.
+pub const STREAM: Duration = Duration::from_secs(30);
+/// How long taking streams rests after the kernel refused one.
+pub const STREAM_REST: Duration = Duration::from_millis(100);
+/// Ports tried, when any will do, until one is free for UDP and TCP.
+pub const PORT_TRIES: usize = 32;

@@ -1,4 +1,4 @@
-//! The gossip's driver: one UDP socket and one task that steps the [`shoal_membership`] machine.
+//! The gossip's driver: one UDP socket, its streams, and one task that steps the [`shoal_membership`] machine.
 //!
 //! What lives here does IO and decides nothing: it hands datagrams and deadlines to the machine,
 //! sends what the machine wants sent, resolves the names of seeds, and shows the list of members.
@@ -9,10 +9,12 @@ mod drive;
 pub mod limits;
 mod net;
 mod seeds;
+mod streams;
 mod talk;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shoal_api::member::{Member, MemberEvent};
 use shoal_api::{Generation, HostPort, Name, NodeId};
@@ -93,6 +95,7 @@ enum Request {
     Ask(QueryRequest, mpsc::Sender<Returned>),
     Answer(QueryKey, AnswerBody),
     Remove(NodeId, Removal),
+    Rtt(NodeId, NodeId, oneshot::Sender<Option<Duration>>),
     Stats(oneshot::Sender<Stats>),
 }
 
@@ -163,7 +166,7 @@ pub fn start(socket: Socket, config: Config) -> Result<Running, StartError> {
     })
 }
 
-/// Binds the gossip's socket.
+/// Binds the gossip's address, UDP and TCP.
 ///
 /// # Errors
 /// What the kernel says.
@@ -214,6 +217,16 @@ impl Gossip {
     /// [`Ended`] if the gossip is over.
     pub async fn set_tags(&self, tags: NodeTags) -> Result<(), Ended> {
         self.request(Request::SetTags(tags)).await
+    }
+
+    /// The round trip time between two members by their coordinates, if both are known.
+    ///
+    /// # Errors
+    /// [`Ended`] if the gossip is over.
+    pub async fn rtt(&self, a: NodeId, b: NodeId) -> Result<Option<Duration>, Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.request(Request::Rtt(a, b, answer)).await?;
+        answered.await.map_err(|_| Ended)
     }
 
     /// Tells all members an event.

@@ -1,26 +1,29 @@
-//! The UDP socket: never waits to send, speaks IPv4 through an IPv6 socket too.
+//! The sockets of one address: UDP never waits to send, speaks IPv4 through an IPv6 socket too; TCP
+//! listens beside it.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use shoal_membership::limits::DATAGRAM_BYTES;
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, UdpSocket};
 
 use super::limits;
 
-/// A bound socket.
+/// A bound address.
 #[derive(Debug)]
 pub struct Socket {
     socket: UdpSocket,
+    listener: Option<TcpListener>,
     address: SocketAddr,
     buffer: Box<[u8; DATAGRAM_BYTES + 1]>,
 }
 
 impl Socket {
     pub(super) fn bind(address: SocketAddr) -> io::Result<Socket> {
-        let socket = std::net::UdpSocket::bind(address)?;
+        let (socket, listener) = bind_both(address)?;
         socket.set_nonblocking(true)?;
+        listener.set_nonblocking(true)?;
         // Smaller buffers than wished for lose datagrams earlier, which the gossip bears.
         let _smaller =
             rustix::net::sockopt::set_socket_recv_buffer_size(&socket, limits::SOCKET_BYTES);
@@ -29,6 +32,7 @@ impl Socket {
         Ok(Socket {
             address: socket.local_addr()?,
             socket: UdpSocket::from_std(socket)?,
+            listener: Some(TcpListener::from_std(listener)?),
             buffer: Box::new([0; DATAGRAM_BYTES + 1]),
         })
     }
@@ -36,6 +40,11 @@ impl Socket {
     /// Where it is bound, with the port that the kernel chose.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where others open streams; given away once.
+    pub(super) fn take_listener(&mut self) -> TcpListener {
+        self.listener.take().expect("the driver takes it once")
     }
 
     /// Waits until something can be read.
@@ -60,6 +69,20 @@ impl Socket {
     pub(super) fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
         let to = mapped(to, self.address);
         self.socket.try_send_to(bytes, to).map(drop)
+    }
+}
+
+/// One port for both. When any port will do, the kernel's choice for the one may be taken for the
+/// other.
+fn bind_both(address: SocketAddr) -> io::Result<(std::net::UdpSocket, std::net::TcpListener)> {
+    let mut tries = 0;
+    loop {
+        let socket = std::net::UdpSocket::bind(address)?;
+        match std::net::TcpListener::bind(socket.local_addr()?) {
+            Ok(listener) => return Ok((socket, listener)),
+            Err(error) if address.port() != 0 || tries == limits::PORT_TRIES => return Err(error),
+            Err(_) => tries += 1,
+        }
     }
 }
 
