@@ -3,7 +3,6 @@
 use std::io;
 use std::num::NonZero;
 use std::path::Path;
-use std::sync::Arc;
 
 use shoal_api::{Amount, Range, Resource, Resources, Value};
 
@@ -74,10 +73,8 @@ impl Machine {
             ),
             ("ports", Value::Ranges(vec![Range { begin, end }])),
         ];
-        let list = list.into_iter().map(|(name, value)| Resource {
-            name: Arc::from(name),
-            value,
-        });
+        let list = list.into_iter();
+        let list = list.map(|(name, value)| Resource::plain(name, value));
         Resources::from_list(list).expect("shares of a machine are valid resources")
     }
 }

@@ -308,7 +308,10 @@ impl Framework {
 
     fn notice(&mut self, now: Instant, notice: Notice) {
         match notice {
-            Notice::Subscribed { .. } | Notice::Heartbeat | Notice::Failure { .. } => {}
+            Notice::Subscribed { .. }
+            | Notice::Heartbeat
+            | Notice::Operation(_)
+            | Notice::Failure { .. } => {}
             Notice::Offers(offers) => {
                 for (offer, _) in offers {
                     let holds = !self.calm && self.dice.chance(self.manners.holds);
@@ -612,10 +615,8 @@ impl Framework {
     }
 
     fn wanted(&mut self, left: &Resources) -> Resources {
-        let scalar = |name: &str, amount: u64| Resource {
-            name: Arc::from(name),
-            value: Value::Scalar(Amount(amount as i64)),
-        };
+        let scalar =
+            |name: &str, amount: u64| Resource::plain(name, Value::Scalar(Amount(amount as i64)));
         let mut list = vec![
             scalar("cpus", 100 + self.dice.below(900)),
             scalar("mem", 32_000 + self.dice.below(200_000)),
@@ -627,10 +628,7 @@ impl Framework {
                 begin: range.begin,
                 end: range.begin,
             }]);
-            list.push(Resource {
-                name: Arc::from("ports"),
-                value,
-            });
+            list.push(Resource::plain("ports", value));
         }
         Resources::from_list(list).expect("the list is well formed")
     }

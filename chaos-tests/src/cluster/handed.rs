@@ -30,6 +30,7 @@ impl Handed {
             }
             Notice::Subscribed { .. }
             | Notice::Heartbeat
+            | Notice::Operation(_)
             | Notice::Failure { .. }
             | Notice::Update(_)
             | Notice::Error(_) => {}

@@ -143,7 +143,7 @@ impl Cluster {
         call: Box<FrameworkCall>,
     ) {
         match &call.call {
-            Call::Accept { offers, .. } => {
+            Call::Accept { offers, .. } | Call::Operate { offers, .. } => {
                 let offers: Vec<OfferId> = offers.iter().flatten().copied().collect();
                 self.handed.answered(&offers);
             }
@@ -157,7 +157,9 @@ impl Cluster {
             | Call::Acknowledge { .. }
             | Call::Teardown
             | Call::Revive(_)
-            | Call::Suppress(_) => {}
+            | Call::Suppress(_)
+            | Call::AcknowledgeOperation { .. }
+            | Call::ReconcileOperations(_) => {}
         }
         self.last_ask += 1;
         let ask = Ask(self.last_ask);
@@ -170,7 +172,10 @@ impl Cluster {
             | Call::Teardown
             | Call::Revive(_)
             | Call::Suppress(_)
-            | Call::Reconcile(_) => false,
+            | Call::Reconcile(_)
+            | Call::Operate { .. }
+            | Call::AcknowledgeOperation { .. }
+            | Call::ReconcileOperations(_) => false,
         };
         let asked = Asked {
             framework,
@@ -205,7 +210,8 @@ impl Cluster {
         if done && let Some(detail) = self.not_done(host, &asked) {
             self.tell(&Fact::NotDone(detail));
         }
-        if done && let Call::Accept { offers, .. } = &asked.call.call {
+        if done && let Call::Accept { offers, .. } | Call::Operate { offers, .. } = &asked.call.call
+        {
             let used: Vec<OfferId> = offers.iter().flatten().copied().collect();
             self.tell(&Fact::Used { offers: &used });
         }
@@ -236,7 +242,7 @@ impl Cluster {
         let offers = &self.masters[host.0].machine.as_ref()?.state().offers;
         let framework = &asked.call.framework;
         match &asked.call.call {
-            Call::Accept { offers: used, .. } => {
+            Call::Accept { offers: used, .. } | Call::Operate { offers: used, .. } => {
                 let open = used
                     .iter()
                     .flatten()
@@ -267,6 +273,8 @@ impl Cluster {
             | Call::Decline { .. }
             | Call::Revive(_)
             | Call::Suppress(_)
+            | Call::AcknowledgeOperation { .. }
+            | Call::ReconcileOperations(_)
             | Call::Reconcile(_) => None,
         }
     }

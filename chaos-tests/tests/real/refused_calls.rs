@@ -152,11 +152,7 @@ fn heads(caller: &Caller) -> Vec<(Sent, u16, &'static str)> {
             "Subscribe calls should not include the 'Mesos-Stream-Id' header",
         ),
         (operations("Accept: text/html\r\n"), 406, WRONG_ACCEPT),
-        (
-            operations(""),
-            501,
-            "501 Not Implemented. Call 'RECONCILE_OPERATIONS'",
-        ),
+        (operations(""), 202, ""),
     ]
 }
 

@@ -182,11 +182,11 @@ impl Book {
         image
     }
 
-    /// What tasks that have not ended hold.
+    /// What tasks that have not ended hold, as the agent's configuration says it.
     pub fn allocated(&self) -> Resources {
         let mut sum = Resources::new();
         for standing in self.tasks.values().filter(|s| !s.is_ended()) {
-            sum.add(&standing.assignment.spec.resources)
+            sum.add(&standing.assignment.spec.resources.as_configured())
                 .expect("launched tasks do not overlap");
         }
         sum

@@ -103,7 +103,7 @@ impl Agent {
                 self.counters.launched += 1;
                 self.running += 1;
                 self.allocated
-                    .add(&assignment.spec.resources)
+                    .add(&assignment.spec.resources.as_configured())
                     .expect("what fits does not overlap");
                 let minted = Minted::of(TaskState::Starting, Source::Executor, self.timestamp());
                 let ticket = self.mint(&key, minted);
@@ -149,7 +149,8 @@ impl Agent {
             );
         }
         let mut sum = self.allocated.clone();
-        let fits = sum.add(&spec.resources).is_ok() && self.config.info.resources.contains(&sum);
+        let wanted = spec.resources.as_configured();
+        let fits = sum.add(&wanted).is_ok() && self.config.info.resources.contains(&sum);
         if !fits {
             return minted(
                 TaskState::Dropped,
@@ -468,7 +469,7 @@ impl Agent {
         if standing.state() != TaskState::Staging {
             self.running -= 1;
             self.allocated
-                .subtract(&standing.assignment.spec.resources)
+                .subtract(&standing.assignment.spec.resources.as_configured())
                 .expect("a task that has not ended holds its resources");
         }
         let runtime = self.runtime.get_mut(task).expect("each task has a runtime");

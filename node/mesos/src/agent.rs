@@ -147,10 +147,11 @@ fn push_resources(out: &mut Stream<'_>, state: &AgentState<'_>) {
     let total = Sum::from(&state.info.resources);
     values::resources(out.key("resources"), &total);
     let nothing = |out: &mut Stream<'_>, name| out.key(name).extend_from_slice(b"{}");
-    nothing(out, "reserved_resources");
-    values::resources(out.key("unreserved_resources"), &total);
-    nothing(out, "reserved_resources_full");
-    let full = resources::of_nobody(&state.info.resources, true);
+    let all = &state.info.resources;
+    values::reserved(out.key("reserved_resources"), all);
+    values::resources(out.key("unreserved_resources"), &values::unreserved(all));
+    values::reserved_in_full(out.key("reserved_resources_full"), all);
+    let full = resources::of_nobody(resources::unreserved(all));
     let put = |out: &mut Vec<u8>, resource: &v1::Resource| resource.put(out);
     write::list(out.key("unreserved_resources_full"), &full, put);
     nothing(out, "reserved_resources_allocated");

@@ -18,3 +18,4 @@ pub mod record_io;
 pub mod refusal;
 pub mod resources;
 pub mod room;
+pub mod terms;

@@ -1,16 +1,18 @@
 //! Resources between Mesos' messages and our words.
 //!
-//! Only plain resources cross this border: reserved, revocable and shared ones and those of volumes
-//! or resource providers are refused with a text, since no offer contains them.
+//! Names, values and whom they are allocated to; on what terms is [`crate::terms`]' part.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use shoal_api::resource::{Amount, Range, Resource, Resources, Value};
+use shoal_api::{Role, Terms};
 
-use crate::listing::Allocations;
+use crate::codec::Codec;
+use crate::listing::{Allocations, Sum};
 use crate::proto::v1;
 use crate::proto::v1::value::Type;
+use crate::terms::{self, Form};
 
 /// How an audience wants resources written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,25 +31,65 @@ pub fn to_wire(resources: &Resources, role: &str, dialect: Dialect) -> Vec<v1::R
         .then(|| v1::resource::AllocationInfo {
             role: Some(role.to_owned()),
         });
+    let form = if dialect.reservations {
+        Form::Stack
+    } else {
+        Form::Old
+    };
     resources
         .iter()
         .map(|resource| v1::Resource {
-            role: (!dialect.reservations).then(|| "*".to_owned()),
             allocation_info: allocation_info.clone(),
-            ..valued(&resource.name, &resource.value)
+            ..whole(resource, form)
         })
         .collect()
 }
 
-/// Resources that are allocated to nobody; `starred` says the role `*`, as listings do and infos do not.
-pub fn of_nobody(resources: &Resources, starred: bool) -> Vec<v1::Resource> {
+fn whole(resource: &Resource, form: Form) -> v1::Resource {
+    on_terms(
+        &resource.name,
+        &resource.value,
+        resource.terms.as_deref(),
+        form,
+    )
+}
+
+fn on_terms(name: &str, value: &Value, terms: Option<&Terms>, form: Form) -> v1::Resource {
+    let mut wire = valued(name, value);
+    terms::put(terms, form, &mut wire);
+    wire
+}
+
+/// What an agent was configured with: no operation shows in it.
+pub fn of_agent(resources: &Resources) -> Vec<v1::Resource> {
+    let configured = resources.as_configured();
+    let list = configured.iter();
+    list.map(|resource| whole(resource, Form::Stack)).collect()
+}
+
+/// Resources that are allocated to nobody, as listings show them.
+pub fn of_nobody<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> Vec<v1::Resource> {
+    let list = resources.into_iter();
+    list.map(|resource| whole(resource, Form::Both)).collect()
+}
+
+/// The role of each reserved resource, with all that are reserved for it.
+pub fn reserved(resources: &Resources) -> BTreeMap<&Role, Vec<&Resource>> {
+    let mut roles: BTreeMap<&Role, Vec<&Resource>> = BTreeMap::new();
+    for resource in resources {
+        if let Some(role) = resource.terms.as_ref().and_then(|terms| terms.role()) {
+            roles.entry(role).or_default().push(resource);
+        }
+    }
+    roles
+}
+
+/// Those that are reserved for nobody.
+pub fn unreserved(resources: &Resources) -> impl Iterator<Item = &Resource> {
+    let terms = |resource: &&Resource| resource.terms.clone();
     resources
         .iter()
-        .map(|resource| v1::Resource {
-            role: starred.then(|| "*".to_owned()),
-            ..valued(&resource.name, &resource.value)
-        })
-        .collect()
+        .filter(move |resource| terms(resource).is_none_or(|terms| terms.role().is_none()))
 }
 
 /// Resources by the role they are allocated to, as an operator sees them.
@@ -57,13 +99,43 @@ pub fn of_roles(allocations: &Allocations) -> Vec<v1::Resource> {
         let allocation = v1::resource::AllocationInfo {
             role: Some(role.as_str().to_owned()),
         };
-        list.extend(sum.iter().map(|(name, value)| v1::Resource {
-            role: Some("*".to_owned()),
+        list.extend(of_sum(sum).into_iter().map(|wire| v1::Resource {
             allocation_info: Some(allocation.clone()),
-            ..valued(name, value)
+            ..wire
         }));
     }
     list
+}
+
+/// A sum as listings show it.
+fn of_sum(sum: &Sum) -> Vec<v1::Resource> {
+    let all = sum.on_terms();
+    all.map(|(name, terms, value)| on_terms(name, value, terms, Form::Both))
+        .collect()
+}
+
+/// Reads the JSON form of an agent's resources: a list of `Resource` messages.
+///
+/// # Errors
+/// What is wrong with the text. Source: Mesos' `--resources`.
+pub fn parse(text: &str) -> Result<Resources, String> {
+    // The message around it has nothing but a list of resources.
+    let wrapped = format!("{{\"resources\":{text}}}");
+    let list: v1::offer::operation::Unreserve = Codec::Json
+        .decode(wrapped.as_bytes())
+        .map_err(|error| error.to_string())?;
+    let (resources, _role) = from_wire(&list.resources)?;
+    let may_not = |resource: &&Resource| {
+        let terms = resource.terms.as_ref();
+        terms.is_some_and(|terms| **terms != terms.as_configured() || terms.revocable)
+    };
+    if let Some(bad) = resources.iter().find(may_not) {
+        return Err(format!(
+            "resource '{bad}' is dynamically reserved, a volume or revocable: only operations make \
+             such resources, not an agent's configuration"
+        ));
+    }
+    Ok(resources)
 }
 
 /// A resource that says its name and value only.
@@ -117,15 +189,13 @@ pub fn from_wire(list: &[v1::Resource]) -> Result<(Resources, Option<&str>), Str
     let mut found = Vec::with_capacity(list.len());
     for wire in list {
         let name = wire.name.as_deref().unwrap_or_default();
-        let value = value(wire).map_err(|why| format!("Resource '{name}' is invalid: {why}"))?;
-        if let Some(what) = beyond_plain(wire) {
-            return Err(format!(
-                "Resource '{name}' is {what}, which is not supported yet"
-            ));
-        }
+        let invalid = |why| format!("Resource '{name}' is invalid: {why}");
+        let value = value(wire).map_err(invalid)?;
+        let terms = terms::read(wire).map_err(invalid)?;
         found.push(Resource {
             name: Arc::from(name),
             value,
+            terms,
         });
     }
     let role = allocation_role(list)?;
@@ -146,30 +216,6 @@ fn allocation_role(list: &[v1::Resource]) -> Result<Option<&str>, String> {
              allocation role is allowed",
             first.unwrap_or_default()
         )),
-    }
-}
-
-/// What a resource is beyond an amount of something that anybody may use.
-fn beyond_plain(wire: &v1::Resource) -> Option<&'static str> {
-    let reserved = wire.reservation.is_some()
-        || !wire.reservations.is_empty()
-        || wire.role.as_deref().is_some_and(|role| role != "*");
-    if reserved {
-        Some("reserved")
-    } else if wire.revocable.is_some() {
-        Some("revocable")
-    } else if wire.shared.is_some() {
-        Some("shared")
-    } else if wire.provider_id.is_some() {
-        Some("of a resource provider")
-    } else if wire
-        .disk
-        .as_ref()
-        .is_some_and(|d| *d != v1::resource::DiskInfo::default())
-    {
-        Some("a volume or of a separate disk")
-    } else {
-        None
     }
 }
 
@@ -277,8 +323,6 @@ mod tests {
         assert!(
             one(&|r| r.r#type = Some(Type::Ranges.into())).ends_with("Invalid ranges resource")
         );
-        assert!(one(&|r| r.role = Some("web".to_owned())).contains("is reserved"));
-        assert!(one(&|r| r.revocable = Some(Default::default())).contains("is revocable"));
     }
 
     #[test]

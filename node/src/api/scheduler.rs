@@ -119,7 +119,9 @@ fn refused_by_ledger(refusal: &Refused, stream: String, framework: &str) -> Repl
         | shoal_offers::Refusal::UnknownAgent(_)
         | shoal_offers::Refusal::OldSession { .. }
         | shoal_offers::Refusal::Session(_)
-        | shoal_offers::Refusal::OldTimer => Refusal::Invalid(inner.to_string()),
+        | shoal_offers::Refusal::OldTimer
+        | shoal_offers::Refusal::InvalidOperation(_)
+        | shoal_offers::Refusal::Conflict(_) => Refusal::Invalid(inner.to_string()),
     })
 }
 
@@ -276,6 +278,7 @@ async fn learn(notice: &Notice, master: &Mailbox, around: &mut Around) {
         Notice::Subscribed { .. }
         | Notice::Heartbeat
         | Notice::Rescind(_)
+        | Notice::Operation(_)
         | Notice::Failure { .. }
         | Notice::Error(_) => {}
     }

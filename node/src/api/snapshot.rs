@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use shoal_api::{Resources, TaskState, Value};
+use shoal_api::{Resources, TaskState};
 use shoal_master::{State, View};
 use shoal_offers::Presence;
 
@@ -89,10 +89,7 @@ pub fn push_amounts(
 
 /// How much of a scalar there is.
 pub fn scalar(resources: &Resources, name: &str) -> f64 {
-    match resources.get(name) {
-        Some(Value::Scalar(amount)) => amount.as_f64(),
-        Some(Value::Ranges(_) | Value::Set(_)) | None => 0.0,
-    }
+    resources.scalar(name).as_f64()
 }
 
 fn amounts(state: &State, found: &mut BTreeMap<String, f64>) {

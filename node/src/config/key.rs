@@ -165,6 +165,13 @@ macro_rules! texts {
     )*};
 }
 
+fn parse_resources(text: &str) -> Result<Resources, String> {
+    if text.trim_start().starts_with('[') {
+        return shoal_mesos::resources::parse(text);
+    }
+    Resources::parse(text).map_err(|error| error.to_string())
+}
+
 texts! {
     Name: Text, "NAME", "1 to 128 letters, digits, `-`, `_` and `.`",
         |text| Name::new(text).map_err(|error| error.to_string());
@@ -176,8 +183,8 @@ texts! {
         QuorumSize::parse;
     Seconds: Number, "SECONDS", "seconds, 1 to 31536000",
         Seconds::parse;
-    Resources: Text, "RESOURCES", "`cpus:N;mem:MB;disk:MB;ports:[BEGIN-END]`, three decimals",
-        |text| Resources::parse(text).map_err(|error| error.to_string());
+    Resources: Text, "RESOURCES", "`cpus:N;mem:MB;disk:MB;ports:[BEGIN-END]`, three decimals; `NAME(ROLE):…` is reserved for a role; or a JSON list of Mesos' Resource messages",
+        parse_resources;
     Attributes: Text, "NAME:VALUE;…", "`name:value;…`, a value is a number, `[BEGIN-END]` or a word",
         Attributes::parse;
     bool: Switch, "BOOL", "true or false",

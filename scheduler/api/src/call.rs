@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::framework::FrameworkInfo;
 use crate::id::{AgentId, FrameworkId, OfferId, Role, StreamId, UpdateId};
+use crate::operation::{ReconcileOperation, Step};
 use crate::task::TaskSpec;
 
 /// How long an offer's resources are not to be offered again; what is absent is 5 s.
@@ -109,6 +110,24 @@ pub enum Call {
     },
     /// Say again what state these tasks are in; empty is all.
     Reconcile(Vec<ReconcileTask>),
+    /// Use offers for operations, and for launches too.
+    Operate {
+        /// As sent, in order; foreign texts are `Err`.
+        offers: Vec<Result<OfferId, Arc<str>>>,
+        /// In order.
+        steps: Vec<Step>,
+        /// For what is left over.
+        filters: Filters,
+    },
+    /// The status of an operation was received.
+    AcknowledgeOperation {
+        /// As sent.
+        operation: Arc<str>,
+        /// Of the status.
+        update: UpdateId,
+    },
+    /// Say again where these operations stand; empty is all.
+    ReconcileOperations(Vec<ReconcileOperation>),
 }
 
 /// A call with its sender.

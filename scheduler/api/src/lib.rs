@@ -14,6 +14,7 @@
 //! | agent | a node that offers resources and runs tasks |
 //! | framework | a scheduler that receives offers and launches tasks |
 //! | role | the party in whose name resources are offered |
+//! | terms | on what a resource is used beyond its name: reservations, volume, disk, sharing |
 //! | offer | free resources of one agent, promised to one framework in one role |
 //! | accept, decline, rescind | the framework takes an offer, gives it back; the master takes it back |
 //! | task | one process (or group) that an agent runs for a framework |
@@ -24,6 +25,8 @@
 //! | fence | (incarnation, epoch, index): an agent refuses a command with a lower one |
 
 pub mod agent;
+#[cfg(test)]
+mod algebra;
 pub mod call;
 pub mod dice;
 pub mod framework;
@@ -32,11 +35,14 @@ pub mod limits;
 pub mod member;
 pub mod notice;
 pub mod offer;
+pub mod operation;
 pub mod plant;
 pub mod resource;
+mod resource_text;
 pub mod run;
 pub mod session;
 pub mod task;
+pub mod terms;
 pub mod text;
 pub mod time;
 
@@ -52,4 +58,5 @@ pub use plant::{Plant, Plants};
 pub use resource::{Amount, Range, Resource, Resources, Value};
 pub use run::{RunId, RunRefusal, RunSpec, Slot, SlotState};
 pub use task::{Command, Exit, Reason, Source, StatusUpdate, TaskSpec, TaskState};
+pub use terms::{Disk, DiskKind, DiskSource, Reservation, ReservationKind, Terms, Volume};
 pub use time::{Instant, Timestamp};

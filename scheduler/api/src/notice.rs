@@ -8,6 +8,7 @@ use crate::agent::AgentInfo;
 use crate::call::AgentName;
 use crate::id::{AgentId, FrameworkId, OfferId, UpdateId};
 use crate::offer::Offer;
+use crate::operation::OperationStatus;
 use crate::task::{Exit, Reason, Source, TaskState};
 use crate::time::Timestamp;
 
@@ -27,6 +28,8 @@ pub enum Notice {
     Rescind(OfferId),
     /// A task's state.
     Update(TaskStatus),
+    /// An operation's state.
+    Operation(OperationStatus),
     /// An agent was lost.
     Failure {
         /// Which.

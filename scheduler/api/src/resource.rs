@@ -1,5 +1,11 @@
 //! Resources: named scalars in thousandths, ranges and sets, with exact arithmetic.
+//!
+//! What can be used by anybody has a name and a value only. On what [`Terms`] the rest is used
+//! (reserved, a volume, shared, revocable) is part of its identity: amounts of one name combine only on
+//! equal terms. Texts are read and written in `resource_text`.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::limits;
+use crate::terms::Terms;
 
 /// A scalar amount in thousandths: 1.5 cpus is 1500. Never negative in a valid [`Resources`].
 ///
@@ -59,13 +66,56 @@ pub enum Value {
 }
 
 /// One named resource.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Resource {
     /// `cpus`, `mem` (MB), `disk` (MB), `gpus`, `ports`, or any other word.
-    #[serde(deserialize_with = "crate::text::resource")]
     pub name: Arc<str>,
     /// How much of it.
     pub value: Value,
+    /// On what terms it is used; absent where anybody may use it for anything. Never plain terms.
+    pub terms: Option<Arc<Terms>>,
+}
+
+impl Resource {
+    /// One that anybody may use.
+    pub fn plain(name: &str, value: Value) -> Resource {
+        Resource {
+            name: Arc::from(name),
+            value,
+            terms: None,
+        }
+    }
+
+    /// One on terms; those that say nothing are none.
+    pub fn on(name: Arc<str>, value: Value, terms: Terms) -> Resource {
+        Resource {
+            name,
+            value,
+            terms: (terms != Terms::default()).then(|| Arc::new(terms)),
+        }
+    }
+
+    /// Whether it is used up by who takes it: all but shared volumes.
+    pub fn is_used_up(&self) -> bool {
+        !self.terms.as_ref().is_some_and(|terms| terms.shared)
+    }
+
+    /// Whether it is taken as a whole or not at all.
+    fn is_whole(&self) -> bool {
+        self.terms.as_ref().is_some_and(|terms| terms.is_whole())
+    }
+
+    fn order(&self, other: &Resource) -> Ordering {
+        let names = self.name.cmp(&other.name);
+        names.then_with(|| self.terms.cmp(&other.terms))
+    }
+
+    fn contains(&self, other: &Resource) -> bool {
+        if other.is_whole() {
+            return self.value == other.value;
+        }
+        value_contains(&self.value, &other.value)
+    }
 }
 
 /// Why resources cannot be combined. Nothing changed.
@@ -85,10 +135,72 @@ pub enum ResourceError {
     Malformed { text: String, why: &'static str },
 }
 
-/// A set of resources, at most one per name, sorted by name, none of them empty.
+/// How a resource is encoded: what is on terms is one more kind of value, so that the rest has the
+/// bytes that it had before there were terms.
+#[derive(Serialize)]
+enum Encoded<'a> {
+    Scalar(&'a Amount),
+    Ranges(&'a [Range]),
+    Set(&'a [Arc<str>]),
+    On(&'a Value, &'a Terms),
+}
+
+#[derive(Deserialize)]
+enum Decoded {
+    Scalar(Amount),
+    Ranges(Vec<Range>),
+    Set(Vec<Arc<str>>),
+    On(Value, Arc<Terms>),
+}
+
+#[derive(Serialize)]
+#[serde(rename = "Resource")]
+struct EncodedResource<'a> {
+    name: &'a str,
+    value: Encoded<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename = "Resource")]
+struct DecodedResource {
+    #[serde(deserialize_with = "crate::text::resource")]
+    name: Arc<str>,
+    value: Decoded,
+}
+
+impl Serialize for Resource {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value = match (&self.terms, &self.value) {
+            (Some(terms), value) => Encoded::On(value, terms),
+            (None, Value::Scalar(amount)) => Encoded::Scalar(amount),
+            (None, Value::Ranges(ranges)) => Encoded::Ranges(ranges),
+            (None, Value::Set(items)) => Encoded::Set(items),
+        };
+        let name = &*self.name;
+        EncodedResource { name, value }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Resource {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Resource, D::Error> {
+        let DecodedResource { name, value } = DecodedResource::deserialize(deserializer)?;
+        let (value, terms) = match value {
+            Decoded::Scalar(amount) => (Value::Scalar(amount), None),
+            Decoded::Ranges(ranges) => (Value::Ranges(ranges), None),
+            Decoded::Set(items) => (Value::Set(items), None),
+            Decoded::On(value, terms) => (value, Some(terms)),
+        };
+        Ok(Resource { name, value, terms })
+    }
+}
+
+/// A set of resources, at most one per name and terms, sorted by both, none of them empty.
+///
+/// A shared volume is not used up: adding it again changes nothing, and taking it away leaves it.
+/// Volumes and whole disks are neither cut nor joined.
 ///
 /// # Invariants
-/// - names strictly ascend;
+/// - names and terms strictly ascend, those without terms before others of the name;
 /// - scalars are positive, ranges are sorted, disjoint and not adjacent, set items strictly ascend;
 /// - no value is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -121,10 +233,7 @@ impl Resources {
         if amount.0 == 0 {
             return Resources::new();
         }
-        Resources(vec![Resource {
-            name: Arc::from(name),
-            value: Value::Scalar(amount),
-        }])
+        Resources(vec![Resource::plain(name, Value::Scalar(amount))])
     }
 
     /// All of them, in order of name.
@@ -132,31 +241,90 @@ impl Resources {
         self.0.iter()
     }
 
+    /// How many there are, by name and terms.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The resource of that name.
+    /// The resource of that name that anybody may use.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        let at = self.0.binary_search_by(|r| (*r.name).cmp(name)).ok()?;
-        Some(&self.0[at].value)
+        let first = self.named(name).next()?;
+        first.terms.is_none().then_some(&first.value)
     }
 
-    /// The scalar of that name; zero if absent or of another type.
+    /// All of that name, on whatever terms.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &Resource> {
+        let begin = self.0.partition_point(|r| *r.name < *name);
+        self.0[begin..].iter().take_while(move |r| *r.name == *name)
+    }
+
+    /// The sum of the scalars of that name, on whatever terms; zero if absent or of another type.
     pub fn scalar(&self, name: &str) -> Amount {
-        match self.get(name) {
-            Some(Value::Scalar(amount)) => *amount,
-            Some(Value::Ranges(_) | Value::Set(_)) | None => Amount::ZERO,
+        let sum = self.named(name).map(|r| match r.value {
+            Value::Scalar(amount) => amount.0,
+            Value::Ranges(_) | Value::Set(_) => 0,
+        });
+        Amount(sum.fold(0, i64::saturating_add))
+    }
+
+    /// Whether anybody may use all of it for anything.
+    pub fn is_plain(&self) -> bool {
+        self.0.iter().all(|r| r.terms.is_none())
+    }
+
+    /// Those that meet a condition.
+    #[must_use]
+    pub fn filter(&self, keep: impl Fn(&Resource) -> bool) -> Resources {
+        Resources(self.0.iter().filter(|r| keep(r)).cloned().collect())
+    }
+
+    /// The same, each on the terms that `change` makes of its own; what meets on equal terms joins.
+    ///
+    /// # Errors
+    /// Those of [`Resources::from_list`].
+    pub fn on_terms(
+        &self,
+        change: impl Fn(&Resource) -> Terms,
+    ) -> Result<Resources, ResourceError> {
+        Resources::from_list(self.0.iter().map(|r| {
+            let terms = change(r);
+            Resource::on(Arc::clone(&r.name), r.value.clone(), terms)
+        }))
+    }
+
+    /// The same as an agent's configuration said it, before any operation.
+    pub fn as_configured(&self) -> Cow<'_, Resources> {
+        let by_operations = |r: &Resource| {
+            let terms = r.terms.as_ref();
+            terms.is_some_and(|terms| **terms != terms.as_configured())
+        };
+        if !self.0.iter().any(by_operations) {
+            return Cow::Borrowed(self);
         }
+        let configured = self.on_terms(|r| {
+            let terms = r.terms.as_ref();
+            terms.map(|terms| terms.as_configured()).unwrap_or_default()
+        });
+        Cow::Owned(configured.expect("resources of one agent do not overlap on any terms"))
     }
 
     /// Whether all of `other` is in here.
     pub fn contains(&self, other: &Resources) -> bool {
-        other.iter().all(|r| {
-            self.get(&r.name)
-                .is_some_and(|have| value_contains(have, &r.value))
-        })
+        other.iter().all(|r| self.has(r))
+    }
+
+    fn has(&self, wanted: &Resource) -> bool {
+        self.position(wanted)
+            .is_ok_and(|at| self.0[at].contains(wanted))
+    }
+
+    fn position(&self, wanted: &Resource) -> Result<usize, usize> {
+        self.0.binary_search_by(|r| r.order(wanted))
     }
 
     /// Adds `other`.
@@ -185,68 +353,75 @@ impl Resources {
     /// # Errors
     /// [`ResourceError::NotContained`]; `self` is then unchanged.
     pub fn subtract(&mut self, other: &Resources) -> Result<(), ResourceError> {
-        if let Some(missing) = other.iter().find(|r| {
-            !self
-                .get(&r.name)
-                .is_some_and(|have| value_contains(have, &r.value))
-        }) {
-            return Err(ResourceError::NotContained {
-                name: Arc::clone(&missing.name),
-            });
-        }
-        for resource in other.iter() {
-            let at = self
-                .0
-                .binary_search_by(|r| r.name.cmp(&resource.name))
-                .expect("a contained resource is present");
-            if value_subtract(&mut self.0[at].value, &resource.value) {
-                self.0.remove(at);
-            }
+        self.check_contains(other)?;
+        for resource in other.iter().filter(|r| r.is_used_up()) {
+            self.take_one(resource);
         }
         Ok(())
     }
 
-    fn add_one(&mut self, resource: &Resource) -> Result<(), ResourceError> {
-        match self.0.binary_search_by(|r| r.name.cmp(&resource.name)) {
-            Ok(at) => value_add(&resource.name, &mut self.0[at].value, &resource.value),
-            Err(at) => {
-                self.0.insert(at, resource.clone());
-                Ok(())
-            }
+    /// Takes `other` away for good, shared volumes too.
+    ///
+    /// # Errors
+    /// [`ResourceError::NotContained`]; `self` is then unchanged.
+    pub fn remove(&mut self, other: &Resources) -> Result<(), ResourceError> {
+        self.check_contains(other)?;
+        for resource in other.iter() {
+            self.take_one(resource);
+        }
+        Ok(())
+    }
+
+    fn check_contains(&self, other: &Resources) -> Result<(), ResourceError> {
+        match other.iter().find(|r| !self.has(r)) {
+            None => Ok(()),
+            Some(missing) => Err(ResourceError::NotContained {
+                name: Arc::clone(&missing.name),
+            }),
         }
     }
 
-    /// Reads the text form: `cpus:4;mem:1024;ports:[31000-32000,33000-33001];names:{a,b}`.
-    ///
-    /// # Errors
-    /// [`ResourceError::Malformed`] or [`ResourceError::Invalid`], naming what is wrong.
-    /// Source: Mesos' `--resources`, without roles.
-    pub fn parse(text: &str) -> Result<Resources, ResourceError> {
-        let malformed = |why| ResourceError::Malformed {
-            text: text.to_owned(),
-            why,
-        };
-        let mut list = Vec::new();
-        for part in text.split(';').map(str::trim).filter(|p| !p.is_empty()) {
-            let (name, value) = part
-                .split_once(':')
-                .ok_or_else(|| malformed("expected NAME:VALUE pairs separated by ';'"))?;
-            let name = name.trim();
-            if name.contains('(') {
-                return Err(malformed(
-                    "reserved resources, NAME(ROLE), are not supported yet",
-                ));
-            }
-            if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
-                return Err(malformed("a resource needs a name without spaces"));
-            }
-            let value = parse_value(value.trim()).map_err(malformed)?;
-            list.push(Resource {
-                name: Arc::from(name),
-                value,
-            });
+    fn take_one(&mut self, resource: &Resource) {
+        let at = self
+            .position(resource)
+            .expect("a contained resource is present");
+        if value_subtract(&mut self.0[at].value, &resource.value) {
+            self.0.remove(at);
         }
-        Resources::from_list(list)
+    }
+
+    fn add_one(&mut self, resource: &Resource) -> Result<(), ResourceError> {
+        let at = match self.position(resource) {
+            Ok(at) => at,
+            Err(at) => {
+                let before = at.checked_sub(1).and_then(|before| self.0.get(before));
+                let is_other = |r: &&Resource| {
+                    r.name == resource.name && value_type(&r.value) != value_type(&resource.value)
+                };
+                if before
+                    .into_iter()
+                    .chain(self.0.get(at))
+                    .any(|r| is_other(&r))
+                {
+                    return Err(ResourceError::TypeMismatch {
+                        name: Arc::clone(&resource.name),
+                    });
+                }
+                self.0.insert(at, resource.clone());
+                return Ok(());
+            }
+        };
+        let have = &mut self.0[at];
+        if !resource.is_whole() {
+            return value_add(&resource.name, &mut have.value, &resource.value);
+        }
+        if !resource.is_used_up() && have.value == resource.value {
+            return Ok(());
+        }
+        Err(ResourceError::Invalid {
+            name: Arc::clone(&resource.name),
+            why: "one volume or disk stands twice",
+        })
     }
 }
 
@@ -259,78 +434,14 @@ impl<'a> IntoIterator for &'a Resources {
     }
 }
 
-impl fmt::Display for Resources {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, resource) in self.iter().enumerate() {
-            if i > 0 {
-                f.write_str("; ")?;
-            }
-            write!(f, "{}:{}", resource.name, resource.value)?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Value::Scalar(amount) => write!(f, "{amount}"),
-            Value::Ranges(ranges) => {
-                f.write_str("[")?;
-                for (i, range) in ranges.iter().enumerate() {
-                    let comma = if i > 0 { ", " } else { "" };
-                    write!(f, "{comma}{}-{}", range.begin, range.end)?;
-                }
-                f.write_str("]")
-            }
-            Value::Set(items) => write!(f, "{{{}}}", items.join(", ")),
-        }
-    }
-}
-
-fn parse_value(text: &str) -> Result<Value, &'static str> {
-    if let Some(inner) = text.strip_prefix('[') {
-        let inner = inner
-            .strip_suffix(']')
-            .ok_or("a range list ends with ']'")?;
-        let mut ranges = Vec::new();
-        for part in inner.split(',') {
-            let (begin, end) = part.trim().split_once('-').ok_or("a range is BEGIN-END")?;
-            let begin = begin
-                .trim()
-                .parse()
-                .map_err(|_| "a range begins with a whole number")?;
-            let end = end
-                .trim()
-                .parse()
-                .map_err(|_| "a range ends with a whole number")?;
-            ranges.push(Range { begin, end });
-        }
-        return Ok(Value::Ranges(ranges));
-    }
-    if let Some(inner) = text.strip_prefix('{') {
-        let inner = inner.strip_suffix('}').ok_or("a set ends with '}'")?;
-        return Ok(Value::Set(
-            inner
-                .split(',')
-                .map(|item| Arc::from(item.trim()))
-                .collect(),
-        ));
-    }
-    let number: f64 = text.parse().map_err(|_| "a scalar is a decimal number")?;
-    Amount::from_f64(number)
-        .map(Value::Scalar)
-        .ok_or("a scalar must be finite")
-}
-
 /// Brings one resource into the form of the invariants; `None` if it is empty.
 fn normalise(resource: Resource) -> Result<Option<Resource>, ResourceError> {
-    let name = resource.name;
+    let Resource { name, value, terms } = resource;
     let invalid = |why| ResourceError::Invalid {
         name: Arc::clone(&name),
         why,
     };
-    let value = match resource.value {
+    let value = match value {
         Value::Scalar(amount) if amount.0 < 0 => return Err(invalid("it is negative")),
         Value::Scalar(amount) if amount.0 == 0 => return Ok(None),
         Value::Scalar(amount) => Value::Scalar(amount),
@@ -362,7 +473,7 @@ fn normalise(resource: Resource) -> Result<Option<Resource>, ResourceError> {
             Value::Set(items)
         }
     };
-    Ok(Some(Resource { name, value }))
+    Ok(Some(Resource { name, value, terms }))
 }
 
 /// Joins adjacent ranges of a sorted, disjoint list.
@@ -374,6 +485,14 @@ fn coalesce(ranges: &mut Vec<Range>) {
         }
         joins
     });
+}
+
+fn value_type(value: &Value) -> u8 {
+    match value {
+        Value::Scalar(_) => 0,
+        Value::Ranges(_) => 1,
+        Value::Set(_) => 2,
+    }
 }
 
 fn value_contains(have: &Value, want: &Value) -> bool {
@@ -471,62 +590,6 @@ fn value_subtract(have: &mut Value, less: &Value) -> bool {
         }
         (Value::Scalar(_) | Value::Ranges(_) | Value::Set(_), _) => {
             unreachable!("types were compared before the subtraction")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Resources {
-        Resources::parse(text).expect(text)
-    }
-
-    #[test]
-    fn text_round_trips_and_zero_vanishes() {
-        let all = parse("cpus:4;mem:1024;disk:0;ports:[31000-31001, 31002-32000];names:{b,a}");
-        assert_eq!(
-            all.to_string(),
-            "cpus:4; mem:1024; names:{a, b}; ports:[31000-32000]"
-        );
-        assert_eq!(all.scalar("cpus"), Amount(4000));
-    }
-
-    #[test]
-    fn subtraction_then_addition_restores() {
-        let total = parse("cpus:4;ports:[1-10,20-30];names:{a,b,c}");
-        let part = parse("cpus:1.5;ports:[1-1,5-6,10-10,20-30];names:{b}");
-        let mut rest = total.clone();
-        rest.subtract(&part).unwrap();
-        assert_eq!(rest.to_string(), "cpus:2.5; names:{a, c}; ports:[2-4, 7-9]");
-        rest.add(&part).unwrap();
-        assert_eq!(rest, total);
-    }
-
-    #[test]
-    fn a_refused_change_changes_nothing() {
-        let mut have = parse("cpus:1;mem:10;ports:[1-5]");
-        let before = have.clone();
-        assert!(have.subtract(&parse("cpus:0.5;mem:11")).is_err());
-        assert!(have.add(&parse("cpus:1;ports:[5-6]")).is_err());
-        assert_eq!(have, before);
-    }
-
-    #[test]
-    fn bad_values_are_refused() {
-        for bad in [
-            "cpus",
-            "cpus:x",
-            "cpus:-1",
-            "cpus:inf",
-            "ports:[5-1]",
-            "ports:[1-3,3-4]",
-            "n:{a,a}",
-            "cpus:1;cpus:[1-2]",
-            "cpus(role):1",
-        ] {
-            assert!(Resources::parse(bad).is_err(), "{bad}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use shoal_api::call::{ReconcileTask, Subscribe};
 use shoal_api::notice::{Notice, TaskStatus};
+use shoal_api::operation::OperationStatus;
 use shoal_api::{FrameworkId, FrameworkInfo, StreamId, TaskId};
 use shoal_offers::{DisconnectCause, OffersCommand};
 
@@ -99,6 +100,11 @@ impl Master {
             .collect();
         for status in pending {
             self.notify(framework, stream, Notice::Update(status));
+        }
+        let operations: Vec<OperationStatus> =
+            self.state.offers.pending_operations(framework).collect();
+        for status in operations {
+            self.tell(conn, Notice::Operation(status));
         }
     }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use shoal_api::member::MemberEvent;
 use shoal_api::notice::Notice;
+use shoal_api::operation::Change;
 use shoal_api::session::{AgentMessage, FileError, FilePiece, MasterMessage};
 use shoal_api::{
-    FrameworkId, Index, NodeId, RaftId, RunId, RunRefusal, RunSpec, StreamId, TaskId, Term,
-    Timestamp,
+    AgentId, FrameworkId, Index, NodeId, Principal, RaftId, RunId, RunRefusal, RunSpec, StreamId,
+    TaskId, Term, Timestamp,
 };
 use shoal_quorum::{Batch, Membership, PeerProgress, Snapshot, Ticket};
 
@@ -113,6 +114,15 @@ pub enum Request {
     },
     /// Remove a framework and end all its tasks, for an operator.
     RemoveFramework(FrameworkId),
+    /// Change what resources of an agent are reserved for, for an operator.
+    OperateAgent {
+        /// Which.
+        agent: AgentId,
+        /// What.
+        change: Change,
+        /// Who, if that is known.
+        principal: Option<Principal>,
+    },
     /// Read from a task's sandbox.
     ReadFile {
         /// Whose.

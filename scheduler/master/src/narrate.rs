@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use shoal_api::notice::Notice;
 use shoal_api::{
-    AgentId, FrameworkId, NodeId, OfferId, Role, TaskId, TaskKey, TaskState, Timestamp, UpdateId,
+    AgentId, FrameworkId, NodeId, OfferId, Role, StreamId, TaskId, TaskKey, TaskState, Timestamp,
+    UpdateId,
 };
 use shoal_offers::{
     DisconnectCause, Effect, Offers, OffersCommand, Outcome, Refusal, RemovalCause, Report,
@@ -93,11 +94,32 @@ pub(crate) enum Cue {
     },
 }
 
+/// Who kills on a stream.
+fn killed_by(stream: Option<StreamId>) -> KilledBy {
+    match stream {
+        None => KilledBy::Operator,
+        Some(RUNS_STREAM) => KilledBy::Run,
+        Some(_) => KilledBy::Framework,
+    }
+}
+
 impl Cue {
     /// Of a command that is about to be applied to this state.
     pub(crate) fn of(command: &OffersCommand, state: &Offers) -> Cue {
         match command {
-            OffersCommand::OffersMade { .. } | OffersCommand::TaskStatus { .. } => Cue::Effects,
+            OffersCommand::OffersMade { .. }
+            | OffersCommand::TaskStatus { .. }
+            | OffersCommand::OperationAcknowledged { .. }
+            | OffersCommand::OperationsReconciled { .. } => Cue::Effects,
+            OffersCommand::AgentOperated { .. } => Cue::Rescinded {
+                cause: RescindCause::Wanted,
+            },
+            OffersCommand::Operated {
+                framework, offers, ..
+            } => Cue::Accepted {
+                framework: framework.clone(),
+                offers: offers.iter().flatten().copied().collect(),
+            },
             OffersCommand::SessionOpened { master, .. } => Cue::SessionOpened { master: *master },
             OffersCommand::SessionClosed {
                 agent, restarting, ..
@@ -169,11 +191,7 @@ impl Cue {
             } => Cue::Kill {
                 framework: framework.clone(),
                 task: Arc::clone(task),
-                by: match stream {
-                    None => KilledBy::Operator,
-                    Some(RUNS_STREAM) => KilledBy::Run,
-                    Some(_) => KilledBy::Framework,
-                },
+                by: killed_by(*stream),
                 grace: *grace,
             },
             OffersCommand::Acknowledged {
@@ -194,7 +212,11 @@ impl Cue {
             | OffersCommand::FrameworkRemoved { .. }
             | OffersCommand::OffersMade { .. }
             | OffersCommand::Rescinded { .. }
-            | OffersCommand::TaskStatus { .. } => unreachable!("not a call of a framework"),
+            | OffersCommand::TaskStatus { .. }
+            | OffersCommand::Operated { .. }
+            | OffersCommand::OperationAcknowledged { .. }
+            | OffersCommand::OperationsReconciled { .. }
+            | OffersCommand::AgentOperated { .. } => unreachable!("not a call of a framework"),
         }
     }
 

@@ -47,6 +47,18 @@ impl Master {
                 self.when_certain(Then::Kill(ask, framework, task, grace));
             }
             Request::RemoveFramework(framework) => self.remove_framework(ask, framework),
+            Request::OperateAgent {
+                agent,
+                change,
+                principal,
+            } => {
+                let command = OffersCommand::AgentOperated {
+                    agent,
+                    change,
+                    principal,
+                };
+                self.submit(LedgerCommand::Offers(command), Waiter::Ask(ask));
+            }
             Request::ReadFile {
                 framework,
                 task,
@@ -146,16 +158,29 @@ impl Master {
                 task,
                 update,
             },
-            Call::Reconcile(tasks) if self.config.plants.has(Plant::ReconcileStale) => {
-                self.reconcile_certain(ask, framework, stream, tasks);
-                return;
-            }
+            call @ (Call::Operate { .. }
+            | Call::AcknowledgeOperation { .. }
+            | Call::ReconcileOperations(_)) => about_operations(framework, stream, call),
             Call::Reconcile(tasks) => {
-                self.when_certain(Then::Reconcile(ask, framework, stream, tasks));
+                self.reconcile(ask, framework, stream, tasks);
                 return;
             }
         };
         self.submit(LedgerCommand::Offers(command), Waiter::Ask(ask));
+    }
+
+    fn reconcile(
+        &mut self,
+        ask: Ask,
+        framework: FrameworkId,
+        stream: StreamId,
+        tasks: Vec<ReconcileTask>,
+    ) {
+        if self.config.plants.has(Plant::ReconcileStale) {
+            self.reconcile_certain(ask, framework, stream, tasks);
+        } else {
+            self.when_certain(Then::Reconcile(ask, framework, stream, tasks));
+        }
     }
 
     fn decline(
@@ -368,6 +393,42 @@ impl Master {
             None => Refused::Unavailable,
         };
         self.answer(ask, Answer::Refused(refused));
+    }
+}
+
+/// The command of a call that is about operations.
+fn about_operations(framework: FrameworkId, stream: StreamId, call: Call) -> OffersCommand {
+    match call {
+        Call::Operate {
+            offers,
+            steps,
+            filters,
+        } => OffersCommand::Operated {
+            framework,
+            stream,
+            offers,
+            steps,
+            filters,
+        },
+        Call::AcknowledgeOperation { operation, update } => OffersCommand::OperationAcknowledged {
+            framework,
+            stream,
+            operation,
+            update,
+        },
+        Call::ReconcileOperations(operations) => OffersCommand::OperationsReconciled {
+            framework,
+            stream,
+            operations,
+        },
+        Call::Teardown
+        | Call::Accept { .. }
+        | Call::Decline { .. }
+        | Call::Revive(_)
+        | Call::Suppress(_)
+        | Call::Kill { .. }
+        | Call::Acknowledge { .. }
+        | Call::Reconcile(_) => unreachable!("no call about operations"),
     }
 }
 

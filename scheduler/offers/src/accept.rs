@@ -23,21 +23,21 @@ use crate::row::{Standing, TaskRow};
 use crate::state::Offers;
 
 /// Resources of accepted offers, all of one agent and one role, shrinking task by task.
-struct Pool {
-    agent: AgentId,
-    role: Role,
-    left: Resources,
+pub(crate) struct Pool {
+    pub(crate) agent: AgentId,
+    pub(crate) role: Role,
+    pub(crate) left: Resources,
 }
 
 /// Why a task is not launched.
-struct Rejection {
-    state: TaskState,
-    reason: Reason,
-    message: String,
+pub(crate) struct Rejection {
+    pub(crate) state: TaskState,
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
 }
 
 impl Rejection {
-    fn invalid(message: String) -> Rejection {
+    pub(crate) fn invalid(message: String) -> Rejection {
         Rejection {
             state: TaskState::Error,
             reason: Reason::TaskInvalid,
@@ -108,7 +108,7 @@ impl Offers {
     }
 
     /// The offers of one accept: at least one, none twice, all out, own, of one role and one agent.
-    fn check_offers(
+    pub(crate) fn check_offers(
         &self,
         framework: &FrameworkId,
         offers: &[Result<OfferId, Arc<str>>],
@@ -152,7 +152,7 @@ impl Offers {
     }
 
     /// Gives back those offers of a bad list that are out and the framework's, without a filter.
-    fn discard(
+    pub(crate) fn discard(
         &mut self,
         framework: &FrameworkId,
         offers: &[Result<OfferId, Arc<str>>],
@@ -180,7 +180,7 @@ impl Offers {
     }
 
     /// Takes checked offers and merges their resources.
-    fn pool(&mut self, offers: &[Result<OfferId, Arc<str>>]) -> Pool {
+    pub(crate) fn pool(&mut self, offers: &[Result<OfferId, Arc<str>>]) -> Pool {
         let mut pool: Option<Pool> = None;
         for id in offers.iter().flatten() {
             let offer = self.take_offer(*id).expect("the offers were checked").offer;
@@ -209,7 +209,7 @@ impl Offers {
     }
 
     /// Checks one task, in the order in which Mesos does.
-    fn admit(
+    pub(crate) fn admit(
         &self,
         framework: &FrameworkId,
         launch: &Launch,
@@ -249,8 +249,8 @@ impl Offers {
         if !pool.left.contains(&spec.resources) {
             return Err(Rejection::invalid(format!(
                 "Total resources {} required by task and its executor is more than available {}",
-                allocated(&spec.resources, &pool.role),
-                allocated(&pool.left, &pool.role)
+                notices::allocated(&spec.resources, &pool.role),
+                notices::allocated(&pool.left, &pool.role)
             )));
         }
         if self.tasks.len() >= limits::TASKS {
@@ -261,7 +261,7 @@ impl Offers {
     }
 
     /// Gives an admitted task its row.
-    fn launch(
+    pub(crate) fn launch(
         &mut self,
         context: &Context<'_>,
         info: &FrameworkInfo,
@@ -307,7 +307,7 @@ impl Offers {
         LaunchIndex((context.incarnation.0 << LAUNCH_BITS) | number)
     }
 
-    fn reject(
+    pub(crate) fn reject(
         &self,
         context: &Context<'_>,
         framework: &FrameworkId,
@@ -350,13 +350,4 @@ fn agent_text(agent: &AgentName) -> String {
         AgentName::Id(id) => id.to_string(),
         AgentName::Foreign(text) => text.to_string(),
     }
-}
-
-/// Resources as Mesos writes allocated ones.
-fn allocated(resources: &Resources, role: &Role) -> String {
-    let parts: Vec<String> = resources
-        .iter()
-        .map(|r| format!("{}(allocated: {role}):{}", r.name, r.value))
-        .collect();
-    parts.join("; ")
 }

@@ -80,6 +80,16 @@ impl Offers {
                 epoch,
                 updates,
             } => self.report(context, agent, epoch, &updates, effects),
+            OffersCommand::AgentOperated {
+                agent,
+                change,
+                principal,
+            } => self.operate_agent(agent, &change, principal.as_ref(), effects),
+            OffersCommand::Operated { .. }
+            | OffersCommand::OperationAcknowledged { .. }
+            | OffersCommand::OperationsReconciled { .. } => {
+                self.apply_operations(context, command, effects)
+            }
             call @ (OffersCommand::Accepted { .. }
             | OffersCommand::Declined { .. }
             | OffersCommand::Suppressed { .. }
@@ -152,7 +162,11 @@ impl Offers {
             | OffersCommand::FrameworkRemoved { .. }
             | OffersCommand::OffersMade { .. }
             | OffersCommand::Rescinded { .. }
-            | OffersCommand::TaskStatus { .. } => unreachable!("not a call of a framework"),
+            | OffersCommand::TaskStatus { .. }
+            | OffersCommand::Operated { .. }
+            | OffersCommand::OperationAcknowledged { .. }
+            | OffersCommand::OperationsReconciled { .. }
+            | OffersCommand::AgentOperated { .. } => unreachable!("not a call of a framework"),
         }
     }
 

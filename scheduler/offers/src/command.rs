@@ -7,9 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use shoal_api::call::{AgentName, Filters, Launch, Subscribe};
+use shoal_api::operation::{Change, ReconcileOperation, Step};
 use shoal_api::session::Hello;
 use shoal_api::{
-    AgentId, Epoch, FrameworkId, Instant, NodeId, OfferId, Role, StatusUpdate, StreamId, UpdateId,
+    AgentId, Epoch, FrameworkId, Instant, NodeId, OfferId, Principal, Role, StatusUpdate, StreamId,
+    UpdateId,
 };
 
 use crate::allocator::NewOffer;
@@ -154,6 +156,48 @@ pub enum OffersCommand {
         task: Arc<str>,
         /// As sent; only the update that is out counts.
         update: UpdateId,
+    },
+    /// A framework takes offers, does operations and launches tasks.
+    Operated {
+        /// Who.
+        framework: FrameworkId,
+        /// Its stream.
+        stream: StreamId,
+        /// As sent; texts that no ledger ever assigned are `Err`.
+        offers: Vec<Result<OfferId, Arc<str>>>,
+        /// In order.
+        steps: Vec<Step>,
+        /// For what is left over.
+        filters: Filters,
+    },
+    /// A framework received the status of an operation.
+    OperationAcknowledged {
+        /// Who.
+        framework: FrameworkId,
+        /// Its stream.
+        stream: StreamId,
+        /// As sent.
+        operation: Arc<str>,
+        /// As sent; only the status that is out counts.
+        update: UpdateId,
+    },
+    /// A framework asks where operations stand.
+    OperationsReconciled {
+        /// Who.
+        framework: FrameworkId,
+        /// Its stream.
+        stream: StreamId,
+        /// Empty is all.
+        operations: Vec<ReconcileOperation>,
+    },
+    /// An operator changes what resources of an agent are reserved for.
+    AgentOperated {
+        /// Which.
+        agent: AgentId,
+        /// What.
+        change: Change,
+        /// Who, if that is known.
+        principal: Option<Principal>,
     },
 }
 

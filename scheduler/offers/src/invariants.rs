@@ -6,6 +6,7 @@ use shoal_api::{AgentId, FrameworkId, Resources, TaskId, TaskKey};
 use shoal_ledger::{Module, Violation};
 
 use crate::limits;
+use crate::offering;
 use crate::row::{AgentRow, OfferRow, Presence, Standing, TaskRow};
 use crate::state::Offers;
 
@@ -98,6 +99,11 @@ impl Offers {
         let sound = framework.is_some_and(|f| f.stream().is_some())
             && agent.is_some_and(AgentRow::is_connected)
             && !offer.resources.is_empty();
+        ensure(
+            offering::is_for(&offer.resources, &offer.role),
+            "reserved resources are offered to their role or below it",
+            || offer.id.to_string(),
+        )?;
         ensure(
             sound,
             "an offer is of a connected agent to a connected framework",

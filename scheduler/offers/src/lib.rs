@@ -20,6 +20,7 @@ mod merge;
 mod module;
 mod notices;
 mod offering;
+mod operate;
 mod outcome;
 mod quantities;
 mod query;
@@ -29,6 +30,7 @@ mod report;
 mod row;
 mod session;
 mod state;
+mod steps;
 mod subscription;
 mod view;
 
@@ -40,6 +42,6 @@ pub use quantities::Quantities;
 pub use query::{Desired, TaskRef};
 pub use row::{
     AgentRow, CompletedFramework, CompletedTask, Connection, Counters, FrameworkRow, KillOrder,
-    OfferRow, Presence, Report, Standing, TaskRow,
+    OfferRow, OperationRow, Presence, Report, Standing, TaskRow,
 };
 pub use state::Offers;

@@ -10,6 +10,10 @@ pub const FRAMEWORKS: usize = 10_000;
 pub const TASKS: usize = 2_000_000;
 /// Offers in one command; the rest is skipped and counted. Ours.
 pub const OFFERS_PER_COMMAND: usize = 100_000;
+/// Operations whose status is not acknowledged; one more that has an id is refused. Ours.
+pub const OPERATIONS: usize = 100_000;
+/// Resources of one agent that differ in name or terms; a reservation that makes more is refused. Ours.
+pub const RESOURCES_PER_AGENT: usize = 1_000;
 /// Offers named in one accept or decline; more make the offers invalid. Ours.
 pub const OFFERS_PER_CALL: usize = 10_000;
 /// Unacknowledged updates kept per task; beyond, middle ones that are not terminal are merged.

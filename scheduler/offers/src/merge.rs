@@ -17,6 +17,7 @@ use crate::apply::Context;
 use crate::effect::Effect;
 use crate::limits;
 use crate::notices::{self, Word};
+use crate::operate;
 use crate::report as reports;
 use crate::row::{AgentRow, KillOrder, Report, Standing, TaskRow};
 use crate::state::Offers;
@@ -27,6 +28,8 @@ pub(crate) struct Merge {
     pub(crate) agent: Option<AgentId>,
     pub(crate) epoch: Epoch,
     pub(crate) registered: Timestamp,
+    /// What it has: as configured, on the terms that operations left.
+    pub(crate) total: Resources,
     /// Whether its offers stay out.
     pub(crate) keeps_offers: bool,
     /// Reports of tasks that get a row, by their place in the hello.
@@ -61,12 +64,17 @@ impl Offers {
         for report in new.filter(|report| !report.state.is_terminal()) {
             hold(&mut held, &report.assignment.spec.resources)?;
         }
-        let mut rest = hello.info.resources.clone();
-        rest.subtract(&held)
-            .map_err(|why| SessionRefusal::ResourcesShrunk(Arc::from(why.to_string())))?;
+        let configured = &hello.info.resources;
+        let before = row.map_or(configured, |row| &row.info.resources);
+        let total = operate::carried_over(configured, before, &held).and_then(|total| {
+            total.clone().subtract(&held)?;
+            Ok(total)
+        });
+        let total =
+            total.map_err(|why| SessionRefusal::ResourcesShrunk(Arc::from(why.to_string())))?;
         let same = |row: &AgentRow| {
             let (before, after) = (&*row.info, &hello.info);
-            before.resources == after.resources
+            before.resources == total
                 && before.attributes == after.attributes
                 && before.http == after.http
         };
@@ -82,6 +90,7 @@ impl Offers {
             registered: row.map_or(context.wall(), |row| row.registered),
             // Strangers may hold what is offered: then the offers are not worth their word.
             keeps_offers: row.is_some_and(same) && strangers.is_empty(),
+            total,
             strangers,
             restored,
         })

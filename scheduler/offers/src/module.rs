@@ -6,7 +6,8 @@ use shoal_ledger::{
 
 use crate::derived::Derived;
 use crate::state::{
-    AGENTS, COMPLETED_FRAMEWORKS, COMPLETED_TASKS, COUNTERS, FRAMEWORKS, OFFERS, Offers, TASKS,
+    AGENTS, COMPLETED_FRAMEWORKS, COMPLETED_TASKS, COUNTERS, FRAMEWORKS, OFFERS, OPERATIONS,
+    Offers, TASKS,
 };
 
 /// The number of this module.
@@ -27,6 +28,7 @@ impl Module for Offers {
             .with(self.completed_tasks.hash())
             .with(self.completed_frameworks.hash())
             .with(self.counters.hash())
+            .with(self.operations.hash())
     }
 
     fn write(&self, writer: &mut Writer) {
@@ -37,6 +39,7 @@ impl Module for Offers {
         self.completed_tasks.write(VERSION, writer);
         self.completed_frameworks.write(VERSION, writer);
         self.counters.write(VERSION, writer);
+        self.operations.write(VERSION, writer);
     }
 
     fn read(snapshot: &mut Snapshot) -> Result<Offers, SnapshotError> {
@@ -48,6 +51,11 @@ impl Module for Offers {
             completed_tasks: Table::read(COMPLETED_TASKS, VERSION, snapshot)?,
             completed_frameworks: Table::read(COMPLETED_FRAMEWORKS, VERSION, snapshot)?,
             counters: Table::read(COUNTERS, VERSION, snapshot)?,
+            operations: match Table::read(OPERATIONS, VERSION, snapshot) {
+                // Written before there were operations.
+                Err(SnapshotError::Missing { .. }) => Table::new(OPERATIONS),
+                read => read?,
+            },
             derived: Derived::default(),
         };
         if state.counters.get(&()).is_none() {
@@ -91,5 +99,6 @@ impl Offers {
             .with(self.completed_tasks.rehash())
             .with(self.completed_frameworks.rehash())
             .with(self.counters.rehash())
+            .with(self.operations.rehash())
     }
 }

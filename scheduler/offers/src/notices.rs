@@ -5,7 +5,8 @@ use std::sync::Arc;
 use shoal_api::call::AgentName;
 use shoal_api::notice::{Notice, TaskStatus};
 use shoal_api::{
-    AgentId, Capability, FrameworkId, FrameworkInfo, Reason, Source, TaskKey, TaskState, Timestamp,
+    AgentId, Capability, FrameworkId, FrameworkInfo, Reason, Resource, Resources, Role, Source,
+    TaskKey, TaskState, Timestamp,
 };
 
 use crate::effect::Effect;
@@ -93,4 +94,21 @@ pub(crate) fn runs_changed(agent: AgentId, task: TaskKey, effects: &mut Vec<Effe
         agent,
         tasks: vec![task],
     });
+}
+
+/// Resources as Mesos writes allocated ones.
+pub(crate) fn allocated(resources: &Resources, role: &Role) -> String {
+    if resources.is_empty() {
+        return "{}".to_owned();
+    }
+    let one = |r: &Resource| {
+        let terms = r
+            .terms
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        format!("{}(allocated: {role}){terms}:{}", r.name, r.value)
+    };
+    let parts: Vec<String> = resources.iter().map(one).collect();
+    parts.join("; ")
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use shoal_api::call::Filters;
 use shoal_api::notice::Notice;
 use shoal_api::offer::Offer;
-use shoal_api::{AgentId, AgentInfo, FrameworkId, OfferId, Plant, Resources, Role, StreamId};
+use shoal_api::{
+    AgentId, AgentInfo, FrameworkId, OfferId, Plant, Resource, Resources, Role, StreamId,
+};
 
 use crate::allocator::NewOffer;
 use crate::apply::Context;
@@ -19,6 +21,12 @@ use crate::state::Offers;
 
 /// The new offers of one framework, with the agents they are of.
 type Batch = (FrameworkId, Vec<(Offer, Arc<AgentInfo>)>);
+
+/// Whether a role may use all of it.
+pub(crate) fn is_for(resources: &Resources, role: &Role) -> bool {
+    let fits = |r: &Resource| r.terms.as_ref().is_none_or(|terms| terms.is_for(role));
+    resources.iter().all(fits)
+}
 
 impl Offers {
     /// Makes the offers that still fit: the plan was made of an older state.
@@ -82,7 +90,10 @@ impl Offers {
             && framework.info.roles.contains(&new.role)
             && !framework.suppressed.contains(&new.role);
         let agent = self.agents.get(&new.agent)?;
-        let fits = wanted && agent.is_connected() && !new.resources.is_empty();
+        let fits = wanted
+            && agent.is_connected()
+            && !new.resources.is_empty()
+            && is_for(&new.resources, &new.role);
         let id = framework.info.id.clone()?;
         fits.then(|| (id, Arc::clone(agent.info.content())))
     }
@@ -160,7 +171,7 @@ impl Offers {
         Ok(Outcome::Done)
     }
 
-    fn rescind_one(&mut self, id: OfferId, effects: &mut Vec<Effect>) {
+    pub(crate) fn rescind_one(&mut self, id: OfferId, effects: &mut Vec<Effect>) {
         let Some(OfferRow { offer, .. }) = self.take_offer(id) else {
             return;
         };

@@ -115,6 +115,12 @@ pub enum Refusal {
     /// A timer fired for what is there no more.
     #[error("what the timer was for has changed")]
     OldTimer,
+    /// An operation that makes no sense.
+    #[error("{0}")]
+    InvalidOperation(Arc<str>),
+    /// The resources of an operation are not there, or are in use.
+    #[error("{0}")]
+    Conflict(Arc<str>),
 }
 
 fn name(principal: &Option<Principal>) -> &str {

@@ -37,6 +37,7 @@ impl Quantities {
         let list = self.0.iter().map(|(name, amount)| Resource {
             name: Arc::clone(name),
             value: Value::Scalar(*amount),
+            terms: None,
         });
         Resources::from_list(list).expect("sums of valid amounts are valid")
     }

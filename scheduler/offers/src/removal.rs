@@ -39,6 +39,7 @@ impl Offers {
             RemovalCause::Operator => {}
         }
         self.withdraw_offers_of(framework, effects);
+        self.forget_operations(framework);
         let row = self.remove_framework(framework).expect("it was found");
         if !context.plants.has(Plant::TasksOutliveFramework) {
             self.abandon_tasks(context, framework, effects);

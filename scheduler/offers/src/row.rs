@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use shoal_api::call::AgentName;
 use shoal_api::limits::STATUS_MESSAGE_BYTES;
 use shoal_api::offer::Offer;
+use shoal_api::operation::{OperationState, OperationStatus};
 use shoal_api::task::{Assignment, Exit};
 use shoal_api::{
-    AgentInfo, Epoch, FrameworkInfo, Generation, Incarnation, Instant, NodeId, Reason, Resources,
-    Role, Source, StatusUpdate, StreamId, TaskState, Timestamp, UpdateId,
+    AgentId, AgentInfo, Epoch, FrameworkInfo, Generation, Incarnation, Instant, NodeId, Reason,
+    Resources, Role, Source, StatusUpdate, StreamId, TaskState, Timestamp, UpdateId,
 };
 use shoal_ledger::hash::append_postcard;
 use shoal_ledger::{Row, Sealed};
@@ -271,6 +273,30 @@ pub struct CompletedFramework {
     pub ended: Timestamp,
 }
 
+/// An operation that is done and whose framework did not acknowledge that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationRow {
+    /// Where.
+    pub agent: AgentId,
+    /// What the framework acknowledges.
+    pub update: UpdateId,
+    /// When it was done.
+    pub finished: Timestamp,
+}
+
+impl OperationRow {
+    /// What its framework is told.
+    pub(crate) fn status(&self, id: &Arc<str>) -> OperationStatus {
+        OperationStatus {
+            operation: Arc::clone(id),
+            state: OperationState::Finished,
+            message: Arc::from(""),
+            agent: Some(AgentName::Id(self.agent)),
+            update: Some(self.update),
+        }
+    }
+}
+
 /// The next numbers to assign.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
@@ -333,6 +359,7 @@ impl Row for CompletedTask {
 }
 
 impl Row for CompletedFramework {}
+impl Row for OperationRow {}
 impl Row for Counters {}
 
 #[cfg(test)]

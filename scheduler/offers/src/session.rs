@@ -44,13 +44,14 @@ impl Offers {
         effects.push(Effect::SessionChanged { agent });
         self.merge_known(context, agent, &hello, &merge, effects);
         let Hello {
-            info,
+            mut info,
             generation,
             number,
             tasks,
             ..
         } = hello;
         let epoch = merge.epoch;
+        info.resources = merge.total;
         let row = AgentRow {
             free: self.rest_of(agent, &info.resources),
             info: Sealed::new(Arc::new(info)),

@@ -2,6 +2,8 @@
 //!
 //! No rule of the offers' life is here; the commands' files have those.
 
+use std::sync::Arc;
+
 use shoal_api::{AgentId, FrameworkId, OfferId, Resources, TaskKey, Timestamp};
 use shoal_ledger::{SectionId, Table, TableNumber};
 
@@ -9,7 +11,8 @@ use crate::derived::Derived;
 use crate::limits;
 use crate::module::NUMBER;
 use crate::row::{
-    AgentRow, CompletedFramework, CompletedTask, Counters, FrameworkRow, OfferRow, TaskRow,
+    AgentRow, CompletedFramework, CompletedTask, Counters, FrameworkRow, OfferRow, OperationRow,
+    TaskRow,
 };
 
 pub(crate) const AGENTS: SectionId = section(1);
@@ -19,6 +22,7 @@ pub(crate) const TASKS: SectionId = section(4);
 pub(crate) const COMPLETED_TASKS: SectionId = section(5);
 pub(crate) const COMPLETED_FRAMEWORKS: SectionId = section(6);
 pub(crate) const COUNTERS: SectionId = section(7);
+pub(crate) const OPERATIONS: SectionId = section(8);
 
 const fn section(table: u16) -> SectionId {
     SectionId {
@@ -44,6 +48,7 @@ pub struct Offers {
     pub(crate) completed_tasks: Table<u64, CompletedTask>,
     pub(crate) completed_frameworks: Table<FrameworkId, CompletedFramework>,
     pub(crate) counters: Table<(), Counters>,
+    pub(crate) operations: Table<(FrameworkId, Arc<str>), OperationRow>,
     pub(crate) derived: Derived,
 }
 
@@ -59,6 +64,7 @@ impl Default for Offers {
             completed_tasks: Table::new(COMPLETED_TASKS),
             completed_frameworks: Table::new(COMPLETED_FRAMEWORKS),
             counters,
+            operations: Table::new(OPERATIONS),
             derived: Derived::default(),
         }
     }

@@ -1,14 +1,16 @@
-//! ACCEPT: its offers, its launches, and the operations that are refused.
+//! ACCEPT: its offers, its launches, its operations, and those that are refused.
 
 use std::sync::Arc;
 
 use shoal_api::call::{Call, Launch};
+use shoal_api::operation::{Change, Operation as Changed, Step};
 
 use super::{filters, task};
 use crate::proto::v1::offer::Operation;
 use crate::proto::v1::offer::operation::Type;
 use crate::proto::v1::scheduler as wire;
 use crate::refusal::Refusal;
+use crate::resources;
 
 /// An accept in our words.
 ///
@@ -23,6 +25,37 @@ pub fn accept(accept: wire::call::Accept) -> Result<Call, Refusal> {
     });
     let offers = offers.collect();
     let limit = shoal_api::limits::TASKS_PER_ACCEPT;
+    let only_launches = accept
+        .operations
+        .iter()
+        .all(|operation| match operation.r#type() {
+            Type::Reserve | Type::Unreserve => false,
+            Type::Launch
+            | Type::LaunchGroup
+            | Type::Unknown
+            | Type::Create
+            | Type::Destroy
+            | Type::GrowVolume
+            | Type::ShrinkVolume
+            | Type::CreateDisk
+            | Type::DestroyDisk => true,
+        });
+    if !only_launches {
+        let mut steps = Vec::new();
+        for operation in accept.operations {
+            steps.extend(steps_of(operation)?);
+            if steps.len() > limit {
+                return Err(Refusal::Invalid(format!(
+                    "'accept' has more than {limit} tasks and operations"
+                )));
+            }
+        }
+        return Ok(Call::Operate {
+            offers,
+            steps,
+            filters,
+        });
+    }
     let mut launches: Vec<Launch> = Vec::new();
     for operation in accept.operations {
         launches.extend(launches_of(operation)?);
@@ -37,6 +70,50 @@ pub fn accept(accept: wire::call::Accept) -> Result<Call, Refusal> {
         launches,
         filters,
     })
+}
+
+fn steps_of(operation: Operation) -> Result<Vec<Step>, Refusal> {
+    let id = operation.id.as_ref().map(|id| Arc::from(id.value()));
+    let (resources, change): (_, fn(_) -> _) = match operation.r#type() {
+        Type::Reserve => {
+            let reserve = operation.reserve.unwrap_or_default();
+            if !reserve.source.is_empty() {
+                let change = Err(Arc::from("'source' must not be set in a RESERVE operation"));
+                let allocated = None;
+                return Ok(vec![Step::Operation(Changed {
+                    id,
+                    change,
+                    allocated,
+                })]);
+            }
+            (reserve.resources, Change::Reserve)
+        }
+        Type::Unreserve => {
+            let unreserve = operation.unreserve.unwrap_or_default();
+            (unreserve.resources, Change::Unreserve)
+        }
+        Type::Launch
+        | Type::LaunchGroup
+        | Type::Unknown
+        | Type::Create
+        | Type::Destroy
+        | Type::GrowVolume
+        | Type::ShrinkVolume
+        | Type::CreateDisk
+        | Type::DestroyDisk => {
+            let launches = launches_of(operation)?.into_iter();
+            return Ok(launches.map(|l| Step::Launch(Box::new(l))).collect());
+        }
+    };
+    let (change, allocated) = match resources::from_wire(&resources) {
+        Ok((resources, role)) => (Ok(change(resources)), role.map(Arc::from)),
+        Err(why) => (Err(Arc::from(format!("Invalid resources: {why}"))), None),
+    };
+    Ok(vec![Step::Operation(Changed {
+        id,
+        change,
+        allocated,
+    })])
 }
 
 fn launches_of(operation: Operation) -> Result<Vec<Launch>, Refusal> {

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_api::call::{AgentName, Call, Filters, FrameworkCall, ReconcileTask};
+use shoal_api::operation::ReconcileOperation;
 use shoal_api::{FrameworkId, FrameworkInfo, Principal, Role, StreamId, UpdateId};
 
 use crate::codec::Codec;
@@ -204,18 +205,20 @@ fn ask(call: wire::Call) -> Result<Ask, Refusal> {
         Type::Kill => Ask::Call(kill(&call.kill.unwrap_or_default())),
         Type::Acknowledge => Ask::Call(acknowledge(&call.acknowledge.unwrap_or_default())),
         Type::Reconcile => Ask::Call(reconcile(&call.reconcile.unwrap_or_default())),
-        // No allocator here looks at requests; inverse offers and operations are never made, so
-        // every answer to one is an answer to something unknown, which Mesos ignores.
-        Type::Request
-        | Type::AcceptInverseOffers
-        | Type::DeclineInverseOffers
-        | Type::AcknowledgeOperationStatus => Ask::Nothing,
+        // No allocator here looks at requests; inverse offers are never made, so every answer to one
+        // is an answer to something unknown, which Mesos ignores.
+        Type::Request | Type::AcceptInverseOffers | Type::DeclineInverseOffers => Ask::Nothing,
+        Type::AcknowledgeOperationStatus => {
+            let acknowledge = call.acknowledge_operation_status.unwrap_or_default();
+            Ask::Call(acknowledge_operation(&acknowledge))
+        }
         Type::Unknown | Type::Subscribe => return Err(not_implemented(&call, "")),
         Type::Message | Type::Shutdown => {
             return Err(not_implemented(&call, "there are no custom executors yet"));
         }
         Type::ReconcileOperations => {
-            return Err(not_implemented(&call, "there are no offer operations yet"));
+            let reconcile = call.reconcile_operations.unwrap_or_default();
+            Ask::Call(reconcile_operations(&reconcile))
         }
         Type::UpdateFramework => {
             return Err(not_implemented(
@@ -273,6 +276,24 @@ fn reconcile(reconcile: &wire::call::Reconcile) -> Call {
         agent: task.agent_id.as_ref().map(agent_name),
     });
     Call::Reconcile(tasks.collect())
+}
+
+fn acknowledge_operation(acknowledge: &wire::call::AcknowledgeOperationStatus) -> Call {
+    let uuid: [u8; 16] = acknowledge.uuid().try_into().unwrap_or_default();
+    let operation = acknowledge.operation_id.as_ref();
+    Call::AcknowledgeOperation {
+        operation: Arc::from(operation.map_or("", |id| id.value())),
+        update: UpdateId(u128::from_be_bytes(uuid)),
+    }
+}
+
+fn reconcile_operations(reconcile: &wire::call::ReconcileOperations) -> Call {
+    let operations = reconcile.operations.iter();
+    let operations = operations.map(|asked| ReconcileOperation {
+        operation: Arc::from(asked.operation_id.as_ref().map_or("", |id| id.value())),
+        agent: asked.agent_id.as_ref().map(agent_name),
+    });
+    Call::ReconcileOperations(operations.collect())
 }
 
 /// An agent as a framework names it.

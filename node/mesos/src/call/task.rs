@@ -9,8 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use shoal_api::call::{AgentName, Launch};
-use shoal_api::resource::{Amount, Resources, Value};
-use shoal_api::{TaskId, TaskSpec};
+use shoal_api::resource::{Amount, Resource, Resources};
+use shoal_api::{Role, TaskId, TaskSpec};
 
 use super::{agent_name, check, command, container, not_negative};
 use crate::proto::v1;
@@ -135,12 +135,47 @@ fn task_resources(list: &[v1::Resource]) -> Result<Resources, String> {
     if resources.is_empty() {
         return Err("Task uses no resources".to_owned());
     }
-    match resources.get("gpus") {
-        Some(Value::Scalar(Amount(milli))) if milli % 1000 != 0 => Err(
+    if resources.scalar("gpus").0 % 1000 != 0 {
+        return Err(
             "Task uses invalid resources: The 'gpus' resource must be an unsigned integer"
                 .to_owned(),
-        ),
-        Some(Value::Scalar(_) | Value::Ranges(_) | Value::Set(_)) | None => Ok(resources),
+        );
+    }
+    mixes(&resources)?;
+    Ok(resources)
+}
+
+/// A task takes of one name what can be taken back, or what cannot, and a volume of an id once.
+fn mixes(resources: &Resources) -> Result<(), String> {
+    if resources.is_plain() {
+        return Ok(());
+    }
+    let terms = |resource: &Resource| resource.terms.clone().unwrap_or_default();
+    for resource in resources {
+        let revocable = terms(resource).revocable;
+        let mut same = resources.named(&resource.name);
+        if same.any(|other| terms(other).revocable != revocable) {
+            return Err(format!(
+                "Task uses invalid resources: Cannot use both revocable and non-revocable '{}' at \
+                 the same time",
+                resource.name
+            ));
+        }
+    }
+    let mut volumes: Vec<(Option<Role>, Arc<str>)> = Vec::new();
+    for resource in resources {
+        let terms = terms(resource);
+        if let Some(volume) = terms.volume() {
+            volumes.push((terms.role().cloned(), Arc::clone(&volume.id)));
+        }
+    }
+    volumes.sort_unstable();
+    match volumes.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(twice) => Err(format!(
+            "Task uses invalid resources: Persistence ID '{}' is not unique",
+            twice[0].1
+        )),
     }
 }
 

@@ -10,8 +10,10 @@ pub use status::{container_at, ended, state, status_at};
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use shoal_api::call::AgentName;
 use shoal_api::notice::Notice;
 use shoal_api::offer::Offer;
+use shoal_api::operation::{OperationState, OperationStatus};
 use shoal_api::{AgentId, AgentInfo, AttributeValue, Capability, FrameworkInfo};
 
 use crate::codec::Codec;
@@ -108,6 +110,12 @@ pub fn event(notice: &Notice, dialect: Dialect, around: &dyn Surroundings) -> wi
             }),
             ..of(Type::Update)
         },
+        Notice::Operation(status) => wire::Event {
+            update_operation_status: Some(event::UpdateOperationStatus {
+                status: Some(operation_status(status)),
+            }),
+            ..of(Type::UpdateOperationStatus)
+        },
         Notice::Failure { agent } => wire::Event {
             failure: Some(event::Failure {
                 agent_id: Some(agent_id(agent)),
@@ -116,6 +124,32 @@ pub fn event(notice: &Notice, dialect: Dialect, around: &dyn Surroundings) -> wi
             ..of(Type::Failure)
         },
         Notice::Error(message) => error(message),
+    }
+}
+
+fn operation_status(status: &OperationStatus) -> v1::OperationStatus {
+    let state = match status.state {
+        OperationState::Finished => v1::OperationState::OperationFinished,
+        OperationState::Error => v1::OperationState::OperationError,
+        OperationState::Unreachable => v1::OperationState::OperationUnreachable,
+        OperationState::Unknown => v1::OperationState::OperationUnknown,
+    };
+    v1::OperationStatus {
+        operation_id: Some(v1::OperationId {
+            value: Some(status.operation.to_string()),
+        }),
+        state: Some(state.into()),
+        message: (!status.message.is_empty()).then(|| status.message.to_string()),
+        uuid: status.update.map(|update| v1::Uuid {
+            value: Some(update.0.to_be_bytes().to_vec()),
+        }),
+        agent_id: status.agent.as_ref().map(|agent| v1::AgentId {
+            value: Some(match agent {
+                AgentName::Id(id) => id.to_string(),
+                AgentName::Foreign(text) => text.to_string(),
+            }),
+        }),
+        ..v1::OperationStatus::default()
     }
 }
 

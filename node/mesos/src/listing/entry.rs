@@ -25,14 +25,13 @@ pub fn agent(out: &mut Stream<'_>, agent: &AgentEntry<'_>) {
 pub fn agent_in_full(out: &mut Stream<'_>, agent: &AgentEntry<'_>) {
     let mut object = write::Object::new(out.item());
     push_agent(&mut object, agent);
-    object
-        .field(",\"reserved_resources_full\":")
-        .extend_from_slice(b"{}");
+    let total = &agent.info.resources;
+    values::reserved_in_full(object.field(",\"reserved_resources_full\":"), total);
     let put = |out: &mut Vec<u8>, resource: &v1::Resource| resource.put(out);
     let lists = [
         (
             ",\"unreserved_resources_full\":",
-            resources::of_nobody(&agent.info.resources, true),
+            resources::of_nobody(resources::unreserved(total)),
         ),
         (
             ",\"used_resources_full\":",
@@ -73,10 +72,9 @@ pub fn push_agent(object: &mut write::Object<'_>, agent: &AgentEntry<'_>) {
     let (used, offered) = (agent.used.total(), agent.offered.total());
     values::resources(object.field(",\"used_resources\":"), &used);
     values::resources(object.field(",\"offered_resources\":"), &offered);
-    object
-        .field(",\"reserved_resources\":")
-        .extend_from_slice(b"{}");
-    values::resources(object.field(",\"unreserved_resources\":"), &total);
+    values::reserved(object.field(",\"reserved_resources\":"), &info.resources);
+    let unreserved = values::unreserved(&info.resources);
+    values::resources(object.field(",\"unreserved_resources\":"), &unreserved);
     write::boolean(object.field(",\"active\":"), active);
     write::boolean(object.field(",\"deactivated\":"), false);
     write::text(object.field(",\"version\":"), MESOS_VERSION);

@@ -1,12 +1,15 @@
 //! Resources and attributes in the form of version 0: an object from names to numbers and texts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shoal_api::resource::{Amount, Range, Resources, Value};
-use shoal_api::{AgentInfo, AttributeValue, Role};
+use shoal_api::{AgentInfo, AttributeValue, Resource, Role, Terms};
 
-use crate::json::write;
+use crate::json::{Message, write};
+use crate::proto::v1;
+use crate::resources;
 
 /// The scalars that stand in every list, zero or not, in Mesos' order.
 const ALWAYS: [(&str, &str); 4] = [
@@ -18,43 +21,79 @@ const ALWAYS: [(&str, &str); 4] = [
 
 /// Resources of several agents added up: two agents may have the same ports, which then stand once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sum(BTreeMap<Arc<str>, Value>);
+pub struct Sum {
+    plain: BTreeMap<Arc<str>, Value>,
+    on_terms: BTreeMap<(Arc<str>, Arc<Terms>), Value>,
+}
 
 impl Sum {
     /// Adds some; a name that has another type so far is left as it is.
-    pub fn add(&mut self, resources: &Resources) {
+    pub fn add<'a>(&mut self, resources: impl IntoIterator<Item = &'a Resource>) {
         for resource in resources {
-            self.add_value(&resource.name, &resource.value);
+            let name = &resource.name;
+            match &resource.terms {
+                None => add_value(&mut self.plain, name, &resource.value),
+                Some(terms) => {
+                    let key = (Arc::clone(name), Arc::clone(terms));
+                    add_value(&mut self.on_terms, &key, &resource.value);
+                }
+            }
         }
     }
 
-    /// The name and the value of each, in order of name.
-    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Value)> {
-        self.0.iter()
+    /// The name and the value of each, on whatever terms, in order of name. What can be taken back is
+    /// apart, as `NAME_revocable`.
+    pub fn named(&self) -> Cow<'_, BTreeMap<Arc<str>, Value>> {
+        if self.on_terms.is_empty() {
+            return Cow::Borrowed(&self.plain);
+        }
+        let mut all = self.plain.clone();
+        for ((name, terms), value) in &self.on_terms {
+            if terms.revocable {
+                let name = Arc::from(format!("{name}_revocable"));
+                add_value(&mut all, &name, value);
+            } else {
+                add_value(&mut all, name, value);
+            }
+        }
+        Cow::Owned(all)
+    }
+
+    /// The name, the terms and the value of each: those without terms first, in order of name.
+    pub fn on_terms(&self) -> impl Iterator<Item = (&str, Option<&Terms>, &Value)> {
+        let plain = self
+            .plain
+            .iter()
+            .map(|(name, value)| (&**name, None, value));
+        let others = self.on_terms.iter();
+        plain.chain(others.map(|((name, terms), value)| (&**name, Some(&**terms), value)))
     }
 
     /// Adds all of another sum.
     pub fn add_sum(&mut self, other: &Sum) {
-        for (name, value) in &other.0 {
-            self.add_value(name, value);
+        for (name, value) in &other.plain {
+            add_value(&mut self.plain, name, value);
+        }
+        for (key, value) in &other.on_terms {
+            add_value(&mut self.on_terms, key, value);
         }
     }
+}
 
-    fn add_value(&mut self, name: &Arc<str>, value: &Value) {
-        let Some(have) = self.0.get_mut(name) else {
-            self.0.insert(Arc::clone(name), value.clone());
-            return;
-        };
-        match (have, value) {
-            (Value::Scalar(have), Value::Scalar(more)) => have.0 = have.0.saturating_add(more.0),
-            (Value::Ranges(have), Value::Ranges(more)) => unite(have, more),
-            (Value::Set(have), Value::Set(more)) => {
-                have.extend(more.iter().cloned());
-                have.sort_unstable();
-                have.dedup();
-            }
-            (Value::Scalar(_) | Value::Ranges(_) | Value::Set(_), _) => {}
+fn add_value<K: Ord + Clone>(sums: &mut BTreeMap<K, Value>, key: &K, value: &Value) {
+    let Some(have) = sums.get_mut(key) else {
+        sums.insert(key.clone(), value.clone());
+        return;
+    };
+    match (have, value) {
+        (Value::Scalar(have), Value::Scalar(more)) => have.0 = have.0.saturating_add(more.0),
+        (Value::Ranges(have), Value::Ranges(more)) => unite(have, more),
+        (Value::Set(have), Value::Set(more)) => {
+            have.extend(more.iter().cloned());
+            have.sort_unstable();
+            have.dedup();
         }
+        (Value::Scalar(_) | Value::Ranges(_) | Value::Set(_), _) => {}
     }
 }
 
@@ -122,14 +161,15 @@ fn unite(have: &mut Vec<Range>, more: &[Range]) {
 /// Resources as an object.
 pub fn resources(out: &mut Vec<u8>, sum: &Sum) {
     let mut object = write::Object::new(out);
+    let all = sum.named();
     for (name, key) in ALWAYS {
-        let amount = match sum.0.get(name) {
+        let amount = match all.get(name) {
             Some(Value::Scalar(amount)) => *amount,
             Some(Value::Ranges(_) | Value::Set(_)) | None => Amount::ZERO,
         };
         scalar(object.field(key), amount);
     }
-    for (name, value) in &sum.0 {
+    for (name, value) in &*all {
         if ALWAYS.iter().any(|(always, _)| **always == **name) {
             continue;
         }
@@ -142,10 +182,39 @@ pub fn resources(out: &mut Vec<u8>, sum: &Sum) {
     object.end();
 }
 
+/// What is reserved, as an object from roles to resources.
+pub fn reserved(out: &mut Vec<u8>, resources: &Resources) {
+    let mut object = write::Object::new(out);
+    for (role, list) in resources::reserved(resources) {
+        let mut sum = Sum::default();
+        sum.add(list);
+        self::resources(object.entry(role.as_str()), &sum);
+    }
+    object.end();
+}
+
+/// What is reserved in the form of version 1, as an object from roles to lists.
+pub fn reserved_in_full(out: &mut Vec<u8>, resources: &Resources) {
+    let mut object = write::Object::new(out);
+    for (role, list) in resources::reserved(resources) {
+        let list = resources::of_nobody(list);
+        let put = |out: &mut Vec<u8>, resource: &v1::Resource| resource.put(out);
+        write::list(object.entry(role.as_str()), &list, put);
+    }
+    object.end();
+}
+
+/// What is reserved for nobody.
+pub fn unreserved(resources: &Resources) -> Sum {
+    let mut sum = Sum::default();
+    sum.add(resources::unreserved(resources));
+    sum
+}
+
 /// How much there is of each, as an object of numbers: of ranges and sets how many items they have.
 pub fn quantities(out: &mut Vec<u8>, sum: &Sum) {
     let mut object = write::Object::new(out);
-    for (name, value) in &sum.0 {
+    for (name, value) in &*sum.named() {
         let out = object.entry(name);
         match value {
             Value::Scalar(amount) => scalar(out, *amount),

@@ -9,6 +9,8 @@ pub mod document;
 pub mod events;
 pub mod show;
 
+use shoal_api::operation::Change;
+
 use crate::call::Head;
 use crate::codec::Codec;
 use crate::json::Message;
@@ -18,6 +20,7 @@ use crate::proto::v1::agent::call::Type as AgentType;
 use crate::proto::v1::master::call::Type as MasterType;
 use crate::proto::v1::{agent, master};
 use crate::refusal::Refusal;
+use crate::resources;
 
 /// A call that makes sense by itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +86,32 @@ fn receive<C: Message>(
     validate(&call)?;
     let codec = negotiate::of_answer(head.accept)?;
     Ok(Asked { codec, call })
+}
+
+/// What a RESERVE_RESOURCES or UNRESERVE_RESOURCES asks for: the agent as it is named, and the change.
+///
+/// # Errors
+/// What is wrong with it; another call has nothing to change.
+pub fn change(call: master::Call) -> Result<(String, Change), String> {
+    let (agent, list, source, change): (_, _, _, fn(_) -> _) = match call.r#type() {
+        MasterType::ReserveResources => {
+            let reserve = call.reserve_resources.unwrap_or_default();
+            let source = !reserve.source.is_empty();
+            (reserve.agent_id, reserve.resources, source, Change::Reserve)
+        }
+        _ => {
+            let unreserve = call.unreserve_resources.unwrap_or_default();
+            let resources = unreserve.resources;
+            (unreserve.agent_id, resources, false, Change::Unreserve)
+        }
+    };
+    if source {
+        return Err("Invalid RESERVE operation: 'source' is not supported".to_owned());
+    }
+    let agent = agent.unwrap_or_default().value.unwrap_or_default();
+    let (resources, _role) = resources::from_wire(&list)
+        .map_err(|why| format!("Invalid operation: Invalid resources: {why}"))?;
+    Ok((agent, change(resources)))
 }
 
 fn expected(name: &str) -> String {

@@ -52,7 +52,7 @@ pub fn agent_info(id: AgentId, info: &AgentInfo) -> v1::AgentInfo {
     v1::AgentInfo {
         hostname: Some(info.http.host.to_string()),
         port: Some(i32::from(info.http.port)),
-        resources: resources::of_nobody(&info.resources, false),
+        resources: resources::of_agent(&info.resources),
         attributes: event::attributes(info),
         id: Some(agent_id(id)),
         ..v1::AgentInfo::default()
@@ -75,7 +75,7 @@ pub fn agent(agent: &AgentEntry<'_>) -> get_agents::Agent {
         pid: Some(format!("slave(1)@{}", agent.info.http)),
         registered_time: Some(time(agent.registered)),
         reregistered_time: agent.reregistered.map(time),
-        total_resources: resources::of_nobody(&agent.info.resources, true),
+        total_resources: resources::of_nobody(&agent.info.resources),
         allocated_resources: resources::of_roles(&agent.used),
         offered_resources: resources::of_roles(&agent.offered),
         capabilities: capabilities.collect(),
@@ -193,6 +193,7 @@ pub fn role(name: &Role, entry: &RoleEntry<'_>) -> v1::Role {
         weight: Some(1.0),
         frameworks: entry.frameworks.iter().map(|id| framework_id(id)).collect(),
         resources: all
+            .named()
             .iter()
             .filter(|(_, value)| matches!(value, Value::Scalar(_)))
             .map(|(name, value)| resources::valued(name, value))

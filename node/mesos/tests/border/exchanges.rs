@@ -9,13 +9,7 @@ use crate::{Exchange, exchanges};
 const FRAMEWORK: &str = "d57482ac-1e1d-44cb-912a-2e916fc1add9-0000";
 
 /// Calls that this version refuses with 501, where Mesos serves them.
-const NOT_SERVED: [&str; 11] = [
-    "074-accept-reserve",
-    "075-accept-unreserve",
-    "076-accept-reserve-with-operation-id",
-    "078-reconcile-operations-unknown",
-    "079-accept-unreserve-op2",
-    "080-err-unreserve-not-reserved",
+const NOT_SERVED: [&str; 5] = [
     "083-message-unknown-executor",
     "084-shutdown-unknown-executor",
     "086-update-framework",

@@ -193,7 +193,7 @@ fn the_first_failure_is_told_in_the_words_of_mesos() {
 }
 
 #[test]
-fn resources_that_no_offer_holds_are_refused() {
+fn resources_that_make_no_sense_are_refused() {
     let with = |extra: &Value| {
         let mut list = resources();
         for (name, value) in extra.as_object().unwrap() {
@@ -201,8 +201,9 @@ fn resources_that_no_offer_holds_are_refused() {
         }
         why(&json!({"resources": list}))
     };
-    assert!(with(&json!({"role": "web"})).contains("is reserved"));
-    assert!(with(&json!({"reservations": [{"role": "web"}]})).contains("is reserved"));
+    assert!(with(&json!({"role": "a//b"})).contains("Invalid reservation"));
+    assert!(with(&json!({"reservations": [{"role": "web"}]})).contains("type' field must be set"));
+    assert!(with(&json!({"disk": {"persistence": {"id": "v"}}})).contains("DiskInfo should not"));
     assert!(with(&json!({"scalar": {"value": -1}})).contains("value < 0"));
     let gpus = json!([{"name": "gpus", "type": "SCALAR", "scalar": {"value": 0.5}}]);
     assert!(why(&json!({"resources": gpus})).contains("unsigned integer"));
@@ -281,11 +282,11 @@ fn a_task_group_is_launched_to_be_refused() {
 fn one_unknown_operation_fails_the_accept() {
     let operations = json!([
         {"type": "LAUNCH", "launch": {"task_infos": [task(&json!({}))]}},
-        {"type": "RESERVE", "reserve": {"resources": []}},
+        {"type": "CREATE", "create": {"volumes": []}},
     ]);
     let refusal = accept(&operations).unwrap_err();
     assert_eq!(refusal.status(), 501);
-    assert!(refusal.to_string().contains("'RESERVE'"), "{refusal}");
+    assert!(refusal.to_string().contains("'CREATE'"), "{refusal}");
 }
 
 #[test]

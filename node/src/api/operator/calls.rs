@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use shoal_mesos::operator::Asked;
+use shoal_master::{Answer, Refused, Request};
 use shoal_mesos::operator::answers::{self, Part};
+use shoal_mesos::operator::{self, Asked};
 use shoal_mesos::proto::v1::master::Call;
 use shoal_mesos::proto::v1::master::call::Type;
 use shoal_mesos::refusal::Refusal;
@@ -38,11 +39,10 @@ pub async fn answer(api: &Arc<Api>, master: &Mailbox, asked: Asked<Call>) -> Rep
         Type::GetExecutors => Some(Part::Executors),
         Type::GetTasks => Some(Part::Tasks),
         Type::Subscribe => return stream::subscribe(api, master, codec).await,
+        Type::ReserveResources | Type::UnreserveResources => return operate(master, call).await,
         Type::Unknown
         | Type::SetLoggingLevel
         | Type::UpdateWeights
-        | Type::ReserveResources
-        | Type::UnreserveResources
         | Type::CreateVolumes
         | Type::DestroyVolumes
         | Type::GrowVolume
@@ -81,9 +81,45 @@ pub async fn answer(api: &Arc<Api>, master: &Mailbox, asked: Asked<Call>) -> Rep
     message(codec, &response)
 }
 
+/// Changes what an agent's resources are reserved for.
+async fn operate(master: &Mailbox, call: Call) -> Reply {
+    let bad = |why: String| reply::text(StatusCode::BAD_REQUEST, why);
+    let (agent, change) = match operator::change(call) {
+        Ok(asked) => asked,
+        Err(why) => return bad(why),
+    };
+    let Ok(agent) = agent.parse() else {
+        return bad(NO_AGENT.to_owned());
+    };
+    let request = Request::OperateAgent {
+        agent,
+        change,
+        principal: None,
+    };
+    match master.ask(request).await {
+        Answer::Done => reply::empty(StatusCode::ACCEPTED),
+        Answer::Refused(Refused::Offers(refusal)) => match refusal {
+            shoal_offers::Refusal::UnknownAgent(_) => bad(NO_AGENT.to_owned()),
+            shoal_offers::Refusal::Conflict(why) => {
+                reply::text(StatusCode::CONFLICT, why.to_string())
+            }
+            other => bad(other.to_string()),
+        },
+        Answer::Refused(refused) => {
+            reply::text(StatusCode::SERVICE_UNAVAILABLE, refused.to_string())
+        }
+        Answer::State(_) | Answer::RunCreated(_) | Answer::File(_) => {
+            unreachable!("a change has no such answer")
+        }
+    }
+}
+
+/// Source: Mesos.
+const NO_AGENT: &str = "No agent found with specified ID";
+
 fn not_served(kind: Type) -> Reply {
     refused(&Refusal::NotImplemented(format!(
-        "Call '{}' is not supported: this master serves the calls that read",
+        "Call '{}' is not supported: this master serves the calls that read, and reservations",
         kind.as_str_name()
     )))
 }

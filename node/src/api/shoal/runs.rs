@@ -81,7 +81,7 @@ fn spec(run: NewRun) -> Result<RunSpec, String> {
             .into_iter()
             .map(|variable| (Arc::from(variable.name), Arc::from(variable.value)))
             .collect(),
-        resources: Resources::parse(&run.resources).map_err(|error| error.to_string())?,
+        resources: resources(&run.resources)?,
         user: run.user.map(Arc::from),
         kill_grace,
         count: run.count,
@@ -93,6 +93,16 @@ fn spec(run: NewRun) -> Result<RunSpec, String> {
 pub fn read_run(body: &[u8]) -> Option<RunSpec> {
     let spec = spec(serde_json::from_slice(body).ok()?).ok()?;
     spec.check().is_ok().then_some(spec)
+}
+
+fn resources(text: &str) -> Result<Resources, String> {
+    let resources = Resources::parse(text).map_err(|error| error.to_string())?;
+    match resources.iter().find(|resource| resource.terms.is_some()) {
+        None => Ok(resources),
+        Some(reserved) => Err(format!(
+            "resource '{reserved}' is reserved, and a run takes what is not: leave the (ROLE) out"
+        )),
+    }
 }
 
 impl Call<'_> {

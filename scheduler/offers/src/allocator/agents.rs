@@ -21,15 +21,15 @@ pub(super) struct Agent {
     pub(super) free: Resources,
     pub(super) free_scalars: Scalars,
     pub(super) has_gpus: bool,
+    /// Whether anybody may have all that is free.
+    pub(super) is_plain: bool,
     /// The client and the amounts of a plan that is not settled.
     pub(super) promised: Option<(u32, Scalars)>,
 }
 
-impl Agent {
-    /// Whether what is free is worth an offer. Source: Mesos, `--min_allocatable_resources`.
-    pub(super) fn is_offerable(&self) -> bool {
-        self.free.scalar("cpus") >= Amount(MIN_CPUS) || self.free.scalar("mem") >= Amount(MIN_MEM)
-    }
+/// Whether resources are worth an offer. Source: Mesos, `--min_allocatable_resources`.
+pub(super) fn is_offerable(resources: &Resources) -> bool {
+    resources.scalar("cpus") >= Amount(MIN_CPUS) || resources.scalar("mem") >= Amount(MIN_MEM)
 }
 
 /// All agents by slot.
@@ -64,6 +64,7 @@ impl Agents {
             free: Resources::new(),
             free_scalars: Scalars::default(),
             has_gpus: false,
+            is_plain: true,
             promised: None,
         };
         let slot = match self.free.pop() {

@@ -123,6 +123,13 @@ impl Filters {
         }
     }
 
+    /// Whether a client refused what it would be offered of an agent.
+    pub(super) fn blocks(&self, agent: u32, client: u32, part: &Resources) -> bool {
+        let groups = self.groups.get(&agent).map_or(&[][..], Vec::as_slice);
+        let blocks = |g: &Group| g.clients.contains(client) && g.refused.contains(part);
+        groups.iter().any(blocks)
+    }
+
     /// Ends what is due; the agents concerned are worth a visit.
     pub(super) fn expire(&mut self, now: Instant, mut visit: impl FnMut(u32)) {
         while let Some(&(end, key)) = self.expiries.first() {

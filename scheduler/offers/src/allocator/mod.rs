@@ -3,13 +3,15 @@
 //! Soft state of the leader: decline filters, past allocations and a copy of what shares need. It
 //! reads the ledger through [`View`], only where it was told that something changed, and answers with
 //! a [`Plan`] that is proposed as one entry. What deliberately does not live here: the offers
-//! themselves and their timeouts (ledger facts), suppression (ledger state), quotas, reservations and
-//! hierarchies of roles (a role with a slash is a role like any other).
+//! themselves and their timeouts (ledger facts), suppression (ledger state), quotas, and shares by
+//! hierarchy: a role with a slash is a role like any other, but that it may have what is reserved above it.
 //!
 //! A pass visits only touched agents, in random order; on each, roles in the order of their weighted
 //! dominant shares, in each role its frameworks likewise; the first that may have it gets all that is
-//! free there. Ties: fewer past allocations, then the name. Source: Mesos, facts 7.1 to 7.4, 7.11.
+//! free there and that its role and capabilities allow; what is reserved for others waits for the next
+//! pass. Ties: fewer past allocations, then the name. Source: Mesos, facts 7.1 to 7.4, 7.11.
 
+mod abilities;
 mod agents;
 mod bitset;
 mod filters;
@@ -26,9 +28,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use shoal_api::{AgentId, Capability, Dice, FrameworkId, Instant, Plant, Plants, Resources, Role};
+use shoal_api::{AgentId, Dice, FrameworkId, Instant, Plant, Plants, Resources, Role};
 
-use agents::Agents;
+use abilities::Abilities;
+use agents::{Agents, is_offerable};
 use bitset::Bitset;
 use filters::Filters;
 use limits::OFFERS_PER_PLAN;
@@ -52,7 +55,7 @@ pub struct Allocator {
     ranking: Ranking,
     filters: Filters,
     totals: Totals,
-    gpu_clients: Bitset,
+    abilities: Abilities,
     touched: Bitset,
     dirty_agents: BTreeSet<AgentId>,
     dirty_frameworks: BTreeSet<FrameworkId>,
@@ -71,7 +74,7 @@ impl Allocator {
             ranking: Ranking::default(),
             filters: Filters::default(),
             totals: Totals::default(),
-            gpu_clients: Bitset::default(),
+            abilities: Abilities::default(),
             touched: Bitset::default(),
             dirty_agents: view.agent_ids().into_iter().collect(),
             dirty_frameworks: view.framework_ids().into_iter().collect(),
@@ -210,24 +213,32 @@ impl Allocator {
             report.unsettled += 1;
             return;
         }
-        if !agent.is_offerable() {
+        if !is_offerable(&agent.free) {
             report.too_small += 1;
             return;
         }
         self.eligible.copy_from(self.ranking.active());
         if agent.has_gpus {
-            self.eligible.intersect(&self.gpu_clients);
+            self.eligible.intersect(self.abilities.of_gpus());
         }
         if self.eligible.len() == 0 {
             report.no_taker += 1;
             return;
         }
-        self.filters.apply(slot, &agent.free, &mut self.eligible);
-        let Some(winner) = self.ranking.first(&self.eligible) else {
-            report.filtered += 1;
+        let found = if agent.is_plain {
+            self.filters.apply(slot, &agent.free, &mut self.eligible);
+            self.ranking
+                .first(&self.eligible)
+                .map(|winner| (winner, std::mem::take(&mut agent.free), agent.free_scalars))
+        } else {
+            let free = std::mem::take(&mut agent.free);
+            self.first_with_part(slot, free)
+        };
+        let Some((winner, resources, scalars)) = found else {
+            plan.report.filtered += 1;
             return;
         };
-        let scalars = agent.free_scalars;
+        let agent = self.agents.get_mut(slot).expect("a visited slot is in use");
         agent.promised = Some((winner, scalars));
         self.ranking.promise(winner, &scalars, &self.totals);
         let client = self.ranking.client(winner);
@@ -235,8 +246,25 @@ impl Allocator {
             framework: client.framework.clone(),
             role: client.role.clone(),
             agent: agent.id,
-            resources: std::mem::take(&mut agent.free),
+            resources,
         });
+    }
+
+    /// The first in order that may have a part of what is free on an agent and did not refuse it,
+    /// with that part. Without one the agent keeps what is free.
+    fn first_with_part(&mut self, slot: u32, free: Resources) -> Option<(u32, Resources, Scalars)> {
+        while let Some(client) = self.ranking.first(&self.eligible) {
+            let role = &self.ranking.client(client).role;
+            let part = self.abilities.part(client, role, &free);
+            if is_offerable(&part) && !self.filters.blocks(slot, client, &part) {
+                let scalars = self.totals.scalars(&part).0;
+                return Some((client, part, scalars));
+            }
+            self.eligible.remove(client);
+        }
+        let agent = self.agents.get_mut(slot).expect("a visited slot is in use");
+        agent.free = free;
+        None
     }
 
     /// Reads again what the ledger changed.
@@ -278,7 +306,8 @@ impl Allocator {
             self.ranking.totals_changed();
         }
         agent.connected = seen.connected;
-        agent.has_gpus = seen.info.resources.get("gpus").is_some();
+        agent.has_gpus = seen.info.resources.named("gpus").next().is_some();
+        agent.is_plain = seen.free.is_plain();
         agent.free = seen.free;
         agent.free_scalars = free_scalars;
         self.touched.insert(slot);
@@ -317,11 +346,7 @@ impl Allocator {
             self.ranking.set_weight(&role, view.weight(&role));
             let amounts = used.get(&role).copied().unwrap_or_default();
             self.ranking.set_used(slot, amounts, &self.totals);
-            if connected.is_some_and(|seen| seen.info.can(Capability::GpuResources)) {
-                self.gpu_clients.insert(slot);
-            } else {
-                self.gpu_clients.remove(slot);
-            }
+            self.abilities.set(slot, connected.map(|seen| seen.info));
             if !subscribed && !self.plants.has(Plant::FiltersOutliveFramework) {
                 self.filters.forget_client(slot);
             }

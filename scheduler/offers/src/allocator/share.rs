@@ -58,7 +58,7 @@ impl Totals {
                 Value::Ranges(_) | Value::Set(_) => continue,
             };
             match self.kind(&resource.name) {
-                Some(kind) => scalars.0[kind] = amount,
+                Some(kind) => scalars.0[kind] += amount,
                 None => beyond += 1,
             }
         }

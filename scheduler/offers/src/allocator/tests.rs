@@ -8,7 +8,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use shoal_api::{
     AgentId, AgentInfo, Capability, Dice, FrameworkId, FrameworkInfo, HostPort, Instant, Name,
-    NodeId, Origin, Resources, Role,
+    NodeId, Origin, Reservation, ReservationKind, Resources, Role, Terms,
 };
 
 use super::{AgentView, Allocator, FrameworkView, NewOffer, Plan, View};
@@ -598,4 +598,100 @@ fn act_all_up(fake: &mut Fake, ids: &[FrameworkId], allocator: &mut Allocator) -
         allocator.framework_changed(id);
     }
     "free resources that nobody was offered"
+}
+
+/// All that is offered of the agents, pass by pass, as `framework: resources`.
+fn rounds(allocator: &mut Allocator, fake: &mut Fake) -> Vec<String> {
+    let mut all = Vec::new();
+    for second in 0..10 {
+        let plan = pass(allocator, seconds(second), fake);
+        all.extend(plan.offers.iter().map(|offer| {
+            let NewOffer {
+                framework,
+                resources,
+                ..
+            } = offer;
+            format!("{framework}: {resources}")
+        }));
+    }
+    all
+}
+
+#[test]
+fn reserved_resources_go_to_their_role_and_below_it_only() {
+    let mut fake = Fake::default();
+    fake.add_agent(1, "cpus(web):2;mem(web):64;cpus(db):1;mem(db):32");
+    fake.add_framework("other", &["webs"]);
+    let mut allocator = Allocator::new(Dice::new(1), &fake);
+    assert!(rounds(&mut allocator, &mut fake).is_empty());
+    let below = fake.add_framework("below", &["web/front"]);
+    allocator.framework_changed(&below);
+    let web = "cpus(reservations: [(STATIC,web)]):2; mem(reservations: [(STATIC,web)]):64";
+    assert_eq!(rounds(&mut allocator, &mut fake), [format!("below: {web}")]);
+}
+
+#[test]
+fn what_one_may_not_have_is_offered_to_the_next() {
+    let mut fake = Fake::default();
+    fake.add_agent(1, "cpus:1;mem:32;cpus(web):2;mem(web):64");
+    fake.add_framework("a", &["*"]);
+    fake.add_framework("b", &["web"]);
+    let mut allocator = Allocator::new(Dice::new(1), &fake);
+    let mut all = rounds(&mut allocator, &mut fake);
+    all.sort_unstable();
+    let web = "cpus(reservations: [(STATIC,web)]):2; mem(reservations: [(STATIC,web)]):64";
+    let first = ["a: cpus:1; mem:32".to_owned(), format!("b: {web}")];
+    assert_eq!(all, first, "the order of shares gives the rest to a");
+}
+
+#[test]
+fn a_declined_part_is_filtered_as_it_was_offered() {
+    let mut fake = Fake::default();
+    let agent = fake.add_agent(1, "cpus:1;mem:32;cpus(web):2;mem(web):64");
+    let a = fake.add_framework("a", &["*"]);
+    let mut allocator = Allocator::new(Dice::new(1), &fake);
+    let plan = pass(&mut allocator, seconds(0), &mut fake);
+    let offer = plan.offers[0].clone();
+    fake.give_back(&offer);
+    let minute = Duration::from_secs(60);
+    allocator.declined(&a, &role("*"), agent, &offer.resources, minute, seconds(0));
+    allocator.touch(agent);
+    assert!(
+        pass(&mut allocator, seconds(1), &mut fake)
+            .offers
+            .is_empty()
+    );
+    let plan = pass(&mut allocator, seconds(61), &mut fake);
+    assert_eq!(plan.offers[0].resources, offer.resources);
+}
+
+#[test]
+fn stacks_of_reservations_are_for_those_who_understand_them() {
+    let stack = |role: Role| Terms {
+        reservations: vec![
+            Reservation::fixed(Role::new("web").unwrap()),
+            Reservation {
+                kind: ReservationKind::Dynamic,
+                ..Reservation::fixed(role)
+            },
+        ],
+        ..Terms::default()
+    };
+    let mut fake = Fake::default();
+    let agent = fake.add_agent(1, "cpus:2;mem:64");
+    let refined = parse("cpus:2;mem:64").on_terms(|_| stack(role("web/front")));
+    fake.agents.get_mut(&agent).unwrap().free = refined.unwrap();
+    fake.add_framework("a", &["web/front"]);
+    let mut allocator = Allocator::new(Dice::new(1), &fake);
+    assert!(
+        pass(&mut allocator, seconds(0), &mut fake)
+            .offers
+            .is_empty()
+    );
+    let b = fake.add_framework("b", &["web/front"]);
+    let able = &mut fake.frameworks.get_mut(&b).unwrap().info.capabilities;
+    able.insert(Capability::ReservationRefinement);
+    allocator.framework_changed(&b);
+    let plan = pass(&mut allocator, seconds(1), &mut fake);
+    assert_eq!(takers(&plan), ["b"]);
 }

@@ -1,5 +1,6 @@
 //! The module from outside: random commands with promises, and transcripts.
 
+mod operations;
 mod properties;
 mod transcripts;
 mod world;

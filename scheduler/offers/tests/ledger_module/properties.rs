@@ -1,11 +1,14 @@
 //! Random commands: what never happens, and what eventually does.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::operations;
 use crate::world::{self, World};
-use shoal_api::call::{AgentName, Filters};
+use shoal_api::call::{AgentName, Filters, Launch};
 use shoal_api::notice::Notice;
+use shoal_api::operation::{Change, Operation, Step};
 use shoal_api::{
     AgentId, Capability, Dice, FrameworkId, Generation, NodeId, OfferId, Resources, Role, StreamId,
     TaskKey, TaskState, UpdateId,
@@ -109,9 +112,11 @@ impl Run {
             17..=18 => self.disconnect(),
             19 => self.remove(),
             20..=34 => self.offer(),
-            35..=52 => self.accept(),
+            35..=46 => self.accept(),
+            47..=52 => self.operate(),
             53..=55 => self.give_back(),
-            56..=57 => self.suppress(),
+            56 => self.suppress(),
+            57 => self.operate_agent(),
             58..=62 => self.kill(),
             63..=80 => self.report(),
             81..=96 => self.acknowledge(),
@@ -305,6 +310,83 @@ impl Run {
             claim: None,
         })
         .expect("a connected framework may accept");
+    }
+
+    fn change(&mut self, role: &str) -> Change {
+        let amount = self.dice.below(900) + 100;
+        let resources = operations::reserved(&format!("cpus:0.{amount}"), role);
+        if self.dice.chance(600) {
+            Change::Reserve(resources)
+        } else {
+            Change::Unreserve(resources)
+        }
+    }
+
+    /// An accept of which some operations and launches fail.
+    fn operate(&mut self) {
+        let all: Vec<_> = self
+            .world
+            .offers
+            .offers()
+            .map(|row| row.offer.clone())
+            .collect();
+        let Some(offer) = self.pick(&all) else {
+            return;
+        };
+        let row = self.world.offers.framework(&offer.framework).unwrap();
+        let (stream, _) = row
+            .stream()
+            .expect("offers are out to connected frameworks");
+        let mut steps = Vec::new();
+        for _ in 0..self.dice.below(5) {
+            if self.dice.chance(300) {
+                let id = format!("t{}", self.dice.below(25));
+                let mut spec = (*world::spec(&id, "cpus:0.2")).clone();
+                spec.resources = operations::reserved("cpus:0.2", offer.role.as_str());
+                steps.push(Step::Launch(Box::new(Launch::Task {
+                    agent: AgentName::Id(offer.agent),
+                    spec: Arc::new(spec),
+                })));
+                continue;
+            }
+            let id = self.dice.below(6);
+            steps.push(Step::Operation(Operation {
+                id: (id > 0).then(|| Arc::from(format!("o{id}"))),
+                change: Ok(self.change(offer.role.as_str())),
+                allocated: None,
+            }));
+        }
+        self.apply(OffersCommand::Operated {
+            framework: offer.framework.clone(),
+            stream,
+            offers: vec![Ok(offer.id)],
+            steps,
+            filters: Filters::default(),
+        })
+        .expect("a connected framework may accept");
+        let pending = self.world.offers.pending_operations(&offer.framework);
+        let pending: Vec<_> = pending.collect();
+        if let Some(status) = self.pick(&pending) {
+            self.apply(OffersCommand::OperationAcknowledged {
+                framework: offer.framework,
+                stream,
+                operation: status.operation,
+                update: status.update.expect("what is done is acknowledged"),
+            })
+            .expect("a connected framework may acknowledge");
+        }
+    }
+
+    fn operate_agent(&mut self) {
+        if let Some((agent, _)) = self.session() {
+            let change = self.change("x");
+            // What is not there is refused.
+            let _ = self.apply(OffersCommand::AgentOperated {
+                agent,
+                change,
+                principal: None,
+            });
+        }
     }
 
     fn give_back(&mut self) {

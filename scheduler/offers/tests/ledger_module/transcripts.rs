@@ -597,6 +597,7 @@ fn short_notice(notice: &Notice) -> String {
         }
         Notice::Rescind(id) => format!("RESCIND {id}"),
         Notice::Update(status) => format!("UPDATE {}", short_status(status)),
+        Notice::Operation(status) => format!("OPERATION {} {:?}", status.operation, status.state),
         Notice::Failure { agent } => format!("FAILURE {agent}"),
         Notice::Error(text) => format!("ERROR {text}"),
     }
