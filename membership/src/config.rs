@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::keyring::Secrecy;
 use crate::limits;
 use crate::talk::Clocks;
+use crate::timing::Timing;
 
 /// Why a configuration cannot work. Nothing was started; the caller must give other values.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -28,6 +29,14 @@ pub enum ConfigError {
     /// A time is zero.
     #[error("{what} is zero")]
     Zero { what: &'static str },
+    /// The stages of a probe do not fit the time between two probes.
+    #[error(
+        "a probe may wait {timeout:?} in each of three stages, which is too long for one every {interval:?}; raise the interval or lower the timeout"
+    )]
+    Probe {
+        timeout: Duration,
+        interval: Duration,
+    },
 }
 
 /// Why a cluster label is refused. Nothing changed.
@@ -143,6 +152,50 @@ pub enum Profile {
     Local,
 }
 
+/// What is other than the profile says. Members of one cluster may differ, but should not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tuning {
+    /// Between two probes of this node. Shorter finds a crash sooner and costs traffic.
+    pub probe_interval: Option<Duration>,
+    /// How long each of a probe's three stages waits. Longer forgives slow members and networks.
+    pub probe_timeout: Option<Duration>,
+    /// The shortest time that a suspect has to refute, among up to 50 members; among more it grows
+    /// with their logarithm. Longer forgives longer pauses of a member.
+    pub suspicion: Option<Duration>,
+    /// Between rounds of gossip, while there is something to spread.
+    pub gossip_interval: Option<Duration>,
+    /// Members that each round goes to.
+    pub gossip_fanout: Option<u32>,
+    /// Times that each node sends one piece of news, per tenfold size of the cluster. More bears more
+    /// loss and costs traffic.
+    pub retransmit: Option<u32>,
+    /// Between full synchronisations with a random member, among up to 32 members.
+    pub sync_interval: Option<Duration>,
+    /// Between looks for a random failed member.
+    pub reconnect_interval: Option<Duration>,
+}
+
+impl Tuning {
+    fn check(&self) -> Result<(), ConfigError> {
+        let counts = [
+            ("gossip_fanout", self.gossip_fanout),
+            ("retransmit", self.retransmit),
+        ];
+        let times = [
+            ("probe_interval", self.probe_interval),
+            ("probe_timeout", self.probe_timeout),
+            ("suspicion", self.suspicion),
+            ("gossip_interval", self.gossip_interval),
+            ("sync_interval", self.sync_interval),
+            ("reconnect_interval", self.reconnect_interval),
+        ];
+        let times = times.map(|(what, time)| (what, time.is_some_and(|time| time.is_zero())));
+        let counts = counts.map(|(what, count)| (what, count == Some(0)));
+        let zero = times.into_iter().chain(counts).find(|(_, zero)| *zero);
+        zero.map_or(Ok(()), |(what, _)| Err(ConfigError::Zero { what }))
+    }
+}
+
 /// How a node gossips. Fixed for the life of the machine, the tags apart.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -160,6 +213,8 @@ pub struct Config {
     pub tags: NodeTags,
     /// How patient it is. Default: [`Profile::Lan`].
     pub profile: Profile,
+    /// What is other than the profile says.
+    pub tuning: Tuning,
     /// How long a failed member is remembered, and looked for. Default: 24 h, as in Serf.
     pub keep_failed: Duration,
     /// How long a member that left is remembered. Default: 24 h, as in Serf.
@@ -204,6 +259,7 @@ impl Config {
             gossip,
             tags: NodeTags::default(),
             profile: Profile::default(),
+            tuning: Tuning::default(),
             keep_failed: Config::KEEP,
             keep_left: Config::KEEP,
             secrecy: Secrecy::default(),
@@ -233,6 +289,8 @@ impl Config {
                 address: self.gossip,
             });
         }
+        self.tuning.check()?;
+        Timing::new(self).check()?;
         for (what, time) in [
             ("keep_failed", self.keep_failed),
             ("keep_left", self.keep_left),

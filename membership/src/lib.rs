@@ -53,7 +53,7 @@ mod table;
 mod talk;
 mod timing;
 
-pub use config::{Config, ConfigError, Label, LabelError, NodeTags, Profile, TagsError};
+pub use config::{Config, ConfigError, Label, LabelError, NodeTags, Profile, TagsError, Tuning};
 pub use io::{Input, Output, StreamId};
 pub use keyring::{KEY_BYTES, Key, KeyId, Keyring, KeyringError, NoKey, Policy, Secrecy};
 pub use machine::Membership;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shoal_api::Dice;
 
-use crate::config::{Config, Profile};
+use crate::config::{Config, ConfigError, Profile, Tuning};
 use crate::limits;
 
 /// How long the machine waits for what. Source: memberlist's defaults where it has them and the
@@ -67,10 +67,51 @@ impl Timing {
     pub fn new(config: &Config) -> Timing {
         let keep = config.keep_failed.min(config.keep_left);
         let reap = (keep / 10).clamp(Duration::from_millis(100), Duration::from_secs(15));
-        Timing {
+        let mut timing = Timing {
             reap,
             ..Timing::of(config.profile)
+        };
+        timing.tune(&config.tuning);
+        timing
+    }
+
+    fn tune(&mut self, tuning: &Tuning) {
+        if let Some(interval) = tuning.probe_interval {
+            let scale = interval.as_secs_f64() / self.probe_period.as_secs_f64();
+            self.probe_period = interval;
+            for stage in [&mut self.probe_rtt, &mut self.indirect, &mut self.jury] {
+                *stage = stage.mul_f64(scale);
+            }
         }
+        if let Some(timeout) = tuning.probe_timeout {
+            self.probe_rtt = timeout;
+            self.indirect = timeout;
+            self.jury = timeout;
+        }
+        for (own, tuned) in [
+            (&mut self.suspicion, tuning.suspicion),
+            (&mut self.gossip, tuning.gossip_interval),
+            (&mut self.sync, tuning.sync_interval),
+            (&mut self.reconnect, tuning.reconnect_interval),
+        ] {
+            *own = tuned.unwrap_or(*own);
+        }
+        if let Some(fanout) = tuning.gossip_fanout {
+            self.fanout = fanout as usize;
+        }
+        self.retransmit = tuning.retransmit.unwrap_or(self.retransmit);
+    }
+
+    /// Whether the stages of a probe fit the time between two probes.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let stages = self.probe_rtt + self.indirect + self.jury;
+        if stages > self.probe_period {
+            return Err(ConfigError::Probe {
+                timeout: self.probe_rtt,
+                interval: self.probe_period,
+            });
+        }
+        Ok(())
     }
 
     fn of(profile: Profile) -> Timing {
@@ -207,6 +248,24 @@ pub(crate) fn jittered(dice: &mut Dice, time: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tuning_overrules_the_profile_and_must_fit() {
+        let mut timing = Timing::of(Profile::Lan);
+        timing.tune(&Tuning {
+            probe_interval: Some(Duration::from_secs(2)),
+            gossip_fanout: Some(5),
+            ..Tuning::default()
+        });
+        assert_eq!(timing.probe_rtt, Duration::from_millis(600));
+        assert_eq!((timing.fanout, timing.retransmit), (5, 8));
+        assert!(timing.check().is_ok());
+        timing.tune(&Tuning {
+            probe_timeout: Some(Duration::from_secs(1)),
+            ..Tuning::default()
+        });
+        assert!(matches!(timing.check(), Err(ConfigError::Probe { .. })));
+    }
 
     #[test]
     fn patience_grows_with_the_cluster() {

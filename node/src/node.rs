@@ -380,9 +380,14 @@ fn gossip_config(
     );
     let tags = tags::of(config, me.raft, data.identity().cluster);
     gossip.tags = tags.map_err(|error| usage("the tags", &error))?;
-    if config.gossip.ip().is_loopback() {
-        gossip.profile = Profile::Local;
-    }
+    let usual = match config.gossip.ip().is_loopback() {
+        true => Profile::Local,
+        false => Profile::Lan,
+    };
+    gossip.profile = config.gossip_profile.unwrap_or(usual);
+    gossip.tuning = config.gossip_tuning;
+    gossip.keep_failed = config.gossip_keep_failed;
+    gossip.keep_left = config.gossip_keep_left;
     Ok(gossip)
 }
 

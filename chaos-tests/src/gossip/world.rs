@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use shoal_api::{Dice, Generation, Instant, Name, NodeId};
 use shoal_membership::{
-    Config, Input, Label, MemberEvent, MemberStatus, Membership, Output, Profile, Stats, StreamId,
-    Traffic,
+    Config, Input, KEY_BYTES, Key, Keyring, Label, MemberEvent, MemberStatus, Membership, Output,
+    Profile, Secrecy, Stats, StreamId, Traffic,
 };
 
 use crate::queue::Queue;
@@ -186,6 +186,7 @@ impl World {
         );
         let config = Config {
             profile: self.profile,
+            secrecy: Secrecy::required(Keyring::new(Key::new([7; KEY_BYTES]))),
             ..config
         };
         let machine = Membership::new(config, self.now()).expect("a good configuration");

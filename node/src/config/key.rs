@@ -10,6 +10,7 @@ use shoal_api::{Name, Resources};
 use shoal_membership::Label;
 
 use super::attributes::Attributes;
+use super::gossip::{Few, GossipProfile, Millis};
 use crate::cli::flags::parse_host_port;
 use crate::log::{LogFilter, LogFormat};
 use crate::roles::NodeRole;
@@ -189,6 +190,12 @@ texts! {
         Attributes::parse;
     bool: Switch, "BOOL", "true or false",
         switch;
+    GossipProfile: Text, "PROFILE", "`lan`, `wan` or `local`",
+        GossipProfile::parse;
+    Millis: Number, "MILLISECONDS", "milliseconds, 10 to 600000",
+        Millis::parse;
+    Few: Number, "N", "1 to 20",
+        Few::parse;
     LogFilter: Text, "FILTER", "a level, then `TARGET=LEVEL` by comma; levels are off, error, warn, info, debug, trace",
         LogFilter::parse;
     LogFormat: Text, "FORMAT", "`text` or `json`",

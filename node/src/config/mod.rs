@@ -7,6 +7,7 @@ pub mod attributes;
 pub mod check;
 pub(crate) mod file;
 pub mod flags;
+pub mod gossip;
 pub mod key;
 pub mod layers;
 pub mod problem;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use shoal_api::agent::HostPort;
 use shoal_api::{Attribute, Name, Resources};
-use shoal_membership::Label;
+use shoal_membership::{Label, Profile, Tuning};
 
 use crate::cli::{Exit, Failure};
 use crate::machine::Machine;
@@ -73,6 +74,14 @@ pub struct NodeConfig {
     pub attributes: Vec<Attribute>,
     /// The gossip's label.
     pub cluster: Label,
+    /// How patient the gossip is; by its address without it.
+    pub gossip_profile: Option<Profile>,
+    /// What is other than the profile says.
+    pub gossip_tuning: Tuning,
+    /// How long failed members are remembered.
+    pub gossip_keep_failed: Duration,
+    /// How long members that left are remembered.
+    pub gossip_keep_left: Duration,
     /// Whether strangers may reach it.
     pub insecure: bool,
 }
@@ -125,6 +134,7 @@ impl NodeConfig {
                 "",
             )
         })?;
+        let gossip_tuning = tuning(&settings);
         let resources = match settings.resources {
             Some(resources) => resources,
             None if roles.agent => detect(&data)?.share(0, 1),
@@ -147,8 +157,27 @@ impl NodeConfig {
             resources,
             attributes: attributes.map_or(&[][..], Attributes::list).to_vec(),
             cluster: settings.cluster,
+            gossip_profile: settings.gossip_profile.map(|profile| profile.0),
+            gossip_tuning,
+            gossip_keep_failed: settings.gossip_keep_failed.duration(),
+            gossip_keep_left: settings.gossip_keep_left.duration(),
             insecure: settings.insecure,
         })
+    }
+}
+
+fn tuning(settings: &Settings) -> Tuning {
+    let time = |millis: Option<gossip::Millis>| millis.map(gossip::Millis::duration);
+    let count = |few: Option<gossip::Few>| few.map(|few| few.0);
+    Tuning {
+        probe_interval: time(settings.gossip_probe_interval),
+        probe_timeout: time(settings.gossip_probe_timeout),
+        suspicion: time(settings.gossip_suspicion),
+        gossip_interval: time(settings.gossip_interval),
+        gossip_fanout: count(settings.gossip_fanout),
+        retransmit: count(settings.gossip_retransmit),
+        sync_interval: time(settings.gossip_sync_interval),
+        reconnect_interval: time(settings.gossip_reconnect_interval),
     }
 }
 

@@ -9,6 +9,7 @@ use shoal_api::{Name, Resources};
 use shoal_membership::Label;
 
 use super::attributes::Attributes;
+use super::gossip::{Few, GossipProfile, Millis};
 use super::key::{Key, QuorumSize, Reload, Seconds, Setting, Standard};
 use super::layers::Layers;
 use super::problem::Problem;
@@ -93,6 +94,28 @@ settings! {
         "what distinguishes the agent for placement";
     cluster: Label, Value("shoal"), Restart,
         "only nodes with the same label gossip with each other";
+    gossip_profile: Option<GossipProfile>, Unset("`local` on a loopback address, else `lan`"), Restart,
+        "how patient the gossip is: `lan` probes every second and knows a crash in 3 to 4 s, `wan` every 3 s and in about 10 s, `local` every half second and bears a busy machine";
+    gossip_probe_interval: Option<Millis>, Unset("by profile: 1000, 3000 or 500"), Restart,
+        "between two probes of this node; shorter finds a crash sooner and costs traffic";
+    gossip_probe_timeout: Option<Millis>, Unset("by profile: about 250, 1000 or 150"), Restart,
+        "how long each of a probe's three stages waits, together at most the interval; longer forgives slow members";
+    gossip_suspicion: Option<Millis>, Unset("by profile: 1100, 5000 or 2000"), Restart,
+        "the shortest time a suspect has to refute, among up to 50 members, more among more; longer forgives pauses and tells of a crash later";
+    gossip_interval: Option<Millis>, Unset("by profile: 200, 500 or 100"), Restart,
+        "between rounds of gossip while there is something to spread; shorter spreads sooner and packs less into a packet";
+    gossip_fanout: Option<Few>, Unset("by profile: 3, 4 or 3"), Restart,
+        "members that each round of gossip goes to; more spreads sooner and costs traffic";
+    gossip_retransmit: Option<Few>, Unset("8"), Restart,
+        "how often each node sends a piece of news, per tenfold size of the cluster; more bears more loss and costs traffic";
+    gossip_sync_interval: Option<Millis>, Unset("by profile: 30000, 60000 or 5000"), Restart,
+        "between full synchronisations with a random member, among up to 32 members, longer among more; shorter mends what gossip missed sooner and costs traffic";
+    gossip_reconnect_interval: Option<Millis>, Unset("by profile: 10000, 30000 or 2000"), Restart,
+        "between looks for a random failed member; shorter heals a partition sooner";
+    gossip_keep_failed: Seconds, Value("86400"), Restart,
+        "how long a failed member is remembered and looked for; a longer partition must be joined by hand";
+    gossip_keep_left: Seconds, Value("86400"), Restart,
+        "how long a member that left is remembered; who was away for longer may still list it";
     insecure: bool, Value("false"), Restart,
         "allow listening on addresses that other machines can reach, without authentication";
     log_level: LogFilter, Value("info"), Live,
