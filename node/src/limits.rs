@@ -4,6 +4,9 @@ use std::time::Duration;
 
 /// Bytes in a configuration file. More: refused. Ours.
 pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
+/// Mistakes in a configuration file that are told, the first ones: more come of a file that is something
+/// else. Ours.
+pub const CONFIG_PROBLEMS: usize = 50;
 
 /// Room on the disk below which `shoal doctor` complains. Ours: a log and its snapshots, twice.
 pub const DOCTOR_ROOM_BYTES: u64 = 256 * 1024 * 1024;

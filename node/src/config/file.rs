@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::key::{Key, Shape};
 use super::problem::{Origin, Place, Problem, nearest};
 use super::settings::KEYS;
-use crate::limits::CONFIG_FILE_BYTES;
+use crate::limits::{CONFIG_FILE_BYTES, CONFIG_PROBLEMS};
 
 /// A value as it stands in a file: one text, or the items of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,13 +51,13 @@ fn text(file: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| error.to_string())
 }
 
-/// Reads a file's text: what it says, and everything that is wrong with it, in the order of the file.
-/// What is no TOML says nothing.
+/// Reads a file's text: what it says, and what is wrong with it, in the order of the file, up to
+/// [`CONFIG_PROBLEMS`]. What is no TOML says nothing.
 pub fn parse(file: &Path, text: &str) -> (Vec<Entry>, Vec<Problem>) {
     let place = |byte| Place::of(file, text, byte);
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        let problems = errors.iter().map(|error| Problem {
+        let problems = errors.iter().take(CONFIG_PROBLEMS).map(|error| Problem {
             origin: Origin::File(place(error.span().map_or(0, |span| span.start))),
             key: None,
             error: format!("this is no TOML: {}", error.message().trim_end()),
@@ -69,6 +69,9 @@ pub fn parse(file: &Path, text: &str) -> (Vec<Entry>, Vec<Problem>) {
     names.sort_by_key(|(name, _)| name.span().start);
     let (mut entries, mut problems) = (Vec::new(), Vec::new());
     for (name, value) in names {
+        if problems.len() == CONFIG_PROBLEMS {
+            break;
+        }
         match entry(name.get_ref(), value, place(name.span().start), &place) {
             Ok(entry) => entries.push(entry),
             Err(problem) => problems.push(problem),
@@ -251,6 +254,22 @@ mod tests {
         }
         let deep = format!("join = {}", "[".repeat(100_000));
         assert!(problems(&deep)[0].error.contains("no TOML"));
+    }
+
+    #[test]
+    fn of_many_mistakes_the_first_are_told() {
+        for line in ["x\n", "x1 = 1\n"] {
+            let text: String = (0..20_000)
+                .map(|n| line.replace('1', &n.to_string()))
+                .collect();
+            let list = problems(&text);
+            assert_eq!(list.len(), CONFIG_PROBLEMS);
+            assert!(
+                list[0].to_string().starts_with("shoal.toml:1:"),
+                "{}",
+                list[0]
+            );
+        }
     }
 
     #[test]

@@ -46,8 +46,9 @@ pub(super) const PEER_FRAMES: Target = Target {
     run: |input| verdict(shoal_node::fuzzing::peer_frames(input)),
     seeds: shoal_node::fuzzing::peer_streams,
     memory: Memory {
-        // Each reader makes room for what a frame announces, up to a bound.
-        fixed: 4 * shoal_node::limits::PEER_READ_BYTES,
+        // Each of four readers makes room for what a frame announces, up to a bound, and more than
+        // once, as frames that were read hold on to it.
+        fixed: 16 * shoal_node::limits::PEER_READ_BYTES,
         per_byte: 64,
     },
 };
