@@ -315,6 +315,8 @@ impl Cluster {
                 }
             }
             Output::Signal { task, signal } => self.ask_keeper(host, Deed::Signal(task, signal)),
+            // No data is simulated.
+            Output::RemoveVolume { .. } => {}
             Output::Forget { task } => self.ask_keeper(host, Deed::Forget(task)),
             Output::ReadFile { .. } | Output::Session(_) | Output::Stopped => {}
             Output::Fatal(refusal) => {

@@ -186,7 +186,7 @@ impl Book {
     pub fn allocated(&self) -> Resources {
         let mut sum = Resources::new();
         for standing in self.tasks.values().filter(|s| !s.is_ended()) {
-            sum.add(&standing.assignment.spec.resources.as_configured())
+            sum.add(&standing.assignment.spec.resources.taken())
                 .expect("launched tasks do not overlap");
         }
         sum

@@ -9,7 +9,7 @@ use shoal_api::session::{
     AgentMessage, FileError, FilePiece, FileRead, MasterMessage, SessionRefusal,
 };
 use shoal_api::task::{Assignment, Exit};
-use shoal_api::{AgentId, ClusterId, HostPort, TaskKey, Timestamp};
+use shoal_api::{AgentId, ClusterId, HostPort, TaskKey, Terms, Timestamp};
 
 use crate::record::{Record, Ticket};
 
@@ -199,6 +199,11 @@ pub enum Output {
     Forget {
         /// Which.
         task: TaskKey,
+    },
+    /// Remove the data of a volume that was destroyed, for good.
+    RemoveVolume {
+        /// On what terms it was had.
+        terms: Arc<Terms>,
     },
     /// Read a piece of a file; answer `FileRead`.
     ReadFile {

@@ -103,7 +103,7 @@ impl Agent {
                 self.counters.launched += 1;
                 self.running += 1;
                 self.allocated
-                    .add(&assignment.spec.resources.as_configured())
+                    .add(&assignment.spec.resources.taken())
                     .expect("what fits does not overlap");
                 let minted = Minted::of(TaskState::Starting, Source::Executor, self.timestamp());
                 let ticket = self.mint(&key, minted);
@@ -149,7 +149,7 @@ impl Agent {
             );
         }
         let mut sum = self.allocated.clone();
-        let wanted = spec.resources.as_configured();
+        let wanted = spec.resources.taken();
         let fits = sum.add(&wanted).is_ok() && self.config.info.resources.contains(&sum);
         if !fits {
             return minted(
@@ -469,7 +469,7 @@ impl Agent {
         if standing.state() != TaskState::Staging {
             self.running -= 1;
             self.allocated
-                .subtract(&standing.assignment.spec.resources.as_configured())
+                .subtract(&standing.assignment.spec.resources.taken())
                 .expect("a task that has not ended holds its resources");
         }
         let runtime = self.runtime.get_mut(task).expect("each task has a runtime");

@@ -9,7 +9,7 @@ use shoal_api::session::{
 };
 use shoal_api::task::Assignment;
 use shoal_api::{
-    AgentId, ClusterId, Fence, HostPort, TaskKey, TaskSpec, TaskState, limits as words,
+    AgentId, ClusterId, Fence, HostPort, TaskKey, TaskSpec, TaskState, Terms, limits as words,
 };
 
 use crate::limits;
@@ -309,6 +309,11 @@ impl Agent {
                 }
             }
             MasterMessage::ReadFile(read) => self.read_file(connection, read),
+            MasterMessage::RemoveVolume { fence, terms } => {
+                if self.obeys(connection, fence) {
+                    self.remove_volume(terms);
+                }
+            }
         }
     }
 
@@ -356,7 +361,8 @@ impl Agent {
             | MasterMessage::UpdateDurable { .. }
             | MasterMessage::Forget { .. }
             | MasterMessage::Move { .. }
-            | MasterMessage::ReadFile(_) => {
+            | MasterMessage::ReadFile(_)
+            | MasterMessage::RemoveVolume { .. } => {
                 self.counters.ignored += 1;
                 self.output(Output::Close { connection });
                 self.attempt_failed();
@@ -409,6 +415,26 @@ impl Agent {
             | SessionRefusal::Invalid(_) => self.output(Output::Fatal(refusal)),
         }
         self.attempt_failed();
+    }
+
+    /// Has a volume's data removed, unless a task that has not ended uses it after all.
+    fn remove_volume(&mut self, terms: Arc<Terms>) {
+        let Some(created) = terms.volume().map(|volume| volume.created) else {
+            return;
+        };
+        let uses = |task: &crate::book::Standing| {
+            let mut all = task.assignment.spec.resources.iter();
+            all.any(|r| {
+                let volume = r.terms.as_ref().and_then(|terms| terms.volume());
+                volume.is_some_and(|volume| volume.created == created)
+            })
+        };
+        let mut tasks = self.book.tasks.values();
+        if tasks.any(|task| !task.is_ended() && uses(task)) {
+            self.counters.ignored += 1;
+            return;
+        }
+        self.output(Output::RemoveVolume { terms });
     }
 
     fn read_file(&mut self, connection: ConnectionId, mut read: FileRead) {

@@ -253,7 +253,8 @@ pub async fn play_agents(
                 | MasterMessage::Forget { .. }
                 | MasterMessage::Ping
                 | MasterMessage::Move { .. }
-                | MasterMessage::ReadFile(_) => {}
+                | MasterMessage::ReadFile(_)
+                | MasterMessage::RemoveVolume { .. } => {}
             }
         };
         agents.insert(number, agent);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use shoal_agent::frames::Frames;
 use shoal_agent::{Agent, ContainerId, Input, Output, SessionChange, Signal, Spawn, Ticket};
 use shoal_api::session::FileError;
-use shoal_api::{HostPort, TaskKey};
+use shoal_api::{HostPort, TaskKey, Terms};
 use shoal_failpoint::{Point, pass};
 use shoal_keeper::protocol::Request;
 use tokio::sync::{mpsc, watch};
@@ -203,6 +203,7 @@ impl Driver {
                     let key = keeper::key_text(&task);
                     self.order(task, Request::Forget { key });
                 }
+                Output::RemoveVolume { terms } => self.remove_volume(&terms),
                 Output::ReadFile {
                     connection,
                     read,
@@ -302,6 +303,14 @@ impl Driver {
         });
     }
 
+    fn remove_volume(&self, terms: &Arc<Terms>) {
+        let (sandboxes, terms) = (self.sandboxes.clone(), Arc::clone(terms));
+        tokio::task::spawn_blocking(move || match sandboxes.remove_volume(&terms) {
+            Ok(()) => tracing::info!(%terms, "removed a destroyed volume"),
+            Err(error) => tracing::error!(%terms, %error, "a destroyed volume cannot be removed"),
+        });
+    }
+
     fn read_file(
         &self,
         connection: shoal_agent::ConnectionId,
@@ -382,6 +391,9 @@ fn prepare(
             identity.as_ref(),
         )
         .map_err(|error| format!("the sandbox cannot be made: {error}"))?;
+    sandboxes
+        .link_volumes(&sandbox, &assignment.spec.resources, identity.as_ref())
+        .map_err(|error| format!("a volume cannot be had: {error}"))?;
     Ok(Request::Spawn {
         key: keeper::key_text(&spawn.task),
         spec: Box::new(command::spec(assignment, &sandbox, http, identity)),

@@ -15,6 +15,7 @@ mod log;
 mod sandbox;
 mod store;
 pub mod user;
+mod volumes;
 mod window;
 mod wire;
 

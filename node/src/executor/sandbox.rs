@@ -22,9 +22,9 @@ use shoal_keeper::protocol::Identity;
 /// All sandboxes of an agent.
 #[derive(Clone, Debug)]
 pub struct Sandboxes {
-    root: PathBuf,
+    pub(super) root: PathBuf,
     /// Held while folders are made one in the other, and while empty ones are removed.
-    folders: Arc<Mutex<()>>,
+    pub(super) folders: Arc<Mutex<()>>,
 }
 
 impl Sandboxes {
@@ -229,7 +229,7 @@ fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
 
 /// An id as the name of one folder. The rules of ids see to that: no slash, no control characters,
 /// not `.` or `..`, and no longer than a name may be.
-fn component(id: &str) -> &str {
+pub(super) fn component(id: &str) -> &str {
     let safe = !id.is_empty() && id != "." && id != ".." && !id.contains(['/', '\0']);
     assert!(safe, "an id is not the name of a folder: {id:?}");
     id

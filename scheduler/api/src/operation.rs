@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::{AgentName, Launch};
 use crate::id::UpdateId;
-use crate::resource::Resources;
+use crate::resource::{Amount, Resources};
 
 /// A change of resources of one agent. Both sides have the same amounts, on other terms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,24 @@ pub enum Change {
     Reserve(Resources),
     /// Takes the dynamic reservation on top of each off; written as they are before.
     Unreserve(Resources),
+    /// Makes persistent volumes of reserved disk; written as they are afterwards.
+    Create(Resources),
+    /// Takes volumes apart, with their data; written as they are before.
+    Destroy(Resources),
+    /// Makes one volume larger.
+    Grow {
+        /// One volume, as it is before.
+        volume: Resources,
+        /// What it gets: disk on the terms of the volume without the volume.
+        addition: Resources,
+    },
+    /// Makes one volume smaller.
+    Shrink {
+        /// One volume, as it is before.
+        volume: Resources,
+        /// How much it loses.
+        subtract: Amount,
+    },
 }
 
 /// One operation of an accept that is no launch.

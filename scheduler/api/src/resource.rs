@@ -297,6 +297,37 @@ impl Resources {
         }))
     }
 
+    /// The same, with each volume that is written without its number as the one among `others`.
+    #[must_use]
+    pub fn resolved(&self, others: &Resources) -> Resources {
+        let list = self.0.iter().map(|resource| {
+            let unresolved = |terms: &&Arc<Terms>| terms.volume().is_some_and(|v| v.created == 0);
+            let Some(terms) = resource.terms.as_ref().filter(unresolved) else {
+                return resource.clone();
+            };
+            let meant = others.named(&resource.name).find(|other| {
+                let other = other.terms.as_ref();
+                other.is_some_and(|other| other.as_written() == **terms)
+            });
+            Resource {
+                terms: meant.map_or(resource.terms.clone(), |meant| meant.terms.clone()),
+                ..resource.clone()
+            }
+        });
+        let mut list: Vec<Resource> = list.collect();
+        list.sort_unstable_by(Resource::order);
+        Resources(list)
+    }
+
+    /// What is used up of it, as an agent's configuration says it.
+    pub fn taken(&self) -> Cow<'_, Resources> {
+        if self.0.iter().all(Resource::is_used_up) {
+            return self.as_configured();
+        }
+        let used_up = self.filter(Resource::is_used_up);
+        Cow::Owned(used_up.as_configured().into_owned())
+    }
+
     /// The same as an agent's configuration said it, before any operation.
     pub fn as_configured(&self) -> Cow<'_, Resources> {
         let by_operations = |r: &Resource| {

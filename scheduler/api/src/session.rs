@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::agent::{AgentInfo, HostPort};
 use crate::id::{AgentId, ClusterId, Epoch, Fence, Generation, TaskKey};
 use crate::task::{Assignment, StatusUpdate, TaskState};
+use crate::terms::Terms;
 
 /// The agent's first message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,6 +169,13 @@ pub enum MasterMessage {
     },
     /// Send a piece of a file.
     ReadFile(FileRead),
+    /// A volume was destroyed: remove its data.
+    RemoveVolume {
+        /// Checked before anything else.
+        fence: Fence,
+        /// On what terms it was had.
+        terms: Arc<Terms>,
+    },
 }
 
 /// Why a master does not open a session.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_api::session::{AgentMessage, FileError, FileRead, Hello, MasterMessage, SessionRefusal};
-use shoal_api::{AgentId, Epoch, Fence, Plant, RaftId, TaskKey};
+use shoal_api::{AgentId, Epoch, Fence, Plant, RaftId, TaskKey, Terms};
 use shoal_offers::{Desired, OffersCommand, Presence, Refusal};
 
 use crate::input::{Conn, Output};
@@ -231,6 +231,18 @@ impl Master {
             }
         };
         self.tell_agent(conn, message);
+    }
+
+    /// A volume was destroyed: its agent removes the data. If the session breaks just then the data
+    /// stays, where no later volume shows it.
+    pub(crate) fn remove_volume(&mut self, agent: AgentId, terms: Arc<Terms>) {
+        let Some(epoch) = self.commanded(agent) else {
+            return;
+        };
+        let fence = self.fence(epoch);
+        if let Some((conn, _)) = self.sessions.of(agent, epoch) {
+            self.tell_agent(conn, MasterMessage::RemoveVolume { fence, terms });
+        }
     }
 
     pub(crate) fn update_durable(&mut self, agent: AgentId, task: TaskKey, sequence: u64) {

@@ -111,6 +111,7 @@ impl Lead {
             | Effect::UpdateDurable { .. }
             | Effect::StreamEnded { .. }
             | Effect::TaskChanged { .. }
+            | Effect::VolumeDestroyed { .. }
             | Effect::TaskGone { .. } => {}
         }
     }

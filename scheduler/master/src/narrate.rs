@@ -435,6 +435,7 @@ fn tell_effects(
             | Effect::AgentChanged { .. }
             | Effect::Refused { .. }
             | Effect::Revived { .. }
+            | Effect::VolumeDestroyed { .. }
             | Effect::TaskGone { .. } => {}
         }
     }

@@ -211,6 +211,7 @@ impl Master {
                     self.close_stream(conn);
                 }
             }
+            Effect::VolumeDestroyed { agent, terms } => self.remove_volume(agent, terms),
             // Of interest to the leader alone.
             Effect::FrameworkChanged { .. }
             | Effect::FrameworkGone { .. }

@@ -21,6 +21,7 @@ use crate::notices::{self, Word};
 use crate::outcome::{Outcome, Refusal};
 use crate::row::{Standing, TaskRow};
 use crate::state::Offers;
+use crate::steps;
 
 /// Resources of accepted offers, all of one agent and one role, shrinking task by task.
 pub(crate) struct Pool {
@@ -77,6 +78,7 @@ impl Offers {
         let mut launched = Vec::with_capacity(launches.len());
         let mut refused = 0;
         for launch in launches {
+            let launch = steps::with_volumes(&launch, &pool.left).unwrap_or(launch);
             let admitted = if launched.len() < TASKS_PER_ACCEPT {
                 self.admit(&framework, &launch, &pool)
             } else {

@@ -33,6 +33,11 @@ impl Context<'_> {
         self.header.time
     }
 
+    /// A number for volumes: the same on every replica, never used again, not even after a restore.
+    pub(crate) fn volume_number(&self) -> u64 {
+        (self.incarnation.0 << 40) | (self.index.0 & ((1 << 40) - 1))
+    }
+
     pub(crate) fn wall(&self) -> Timestamp {
         self.header.wall
     }
@@ -84,7 +89,7 @@ impl Offers {
                 agent,
                 change,
                 principal,
-            } => self.operate_agent(agent, &change, principal.as_ref(), effects),
+            } => self.operate_agent(context, agent, &change, principal.as_ref(), effects),
             OffersCommand::Operated { .. }
             | OffersCommand::OperationAcknowledged { .. }
             | OffersCommand::OperationsReconciled { .. } => {

@@ -3,10 +3,13 @@
 //! Effects are consequences; a new leader recomputes what it needs from the state.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_api::notice::Notice;
-use shoal_api::{AgentId, FrameworkId, NodeId, Resources, Role, StreamId, TaskKey, TaskState};
+use shoal_api::{
+    AgentId, FrameworkId, NodeId, Resources, Role, StreamId, TaskKey, TaskState, Terms,
+};
 
 /// One consequence of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +99,13 @@ pub enum Effect {
         agent: AgentId,
         /// As a partition-aware framework sees it.
         state: TaskState,
+    },
+    /// A volume was destroyed: its agent removes the data.
+    VolumeDestroyed {
+        /// Where.
+        agent: AgentId,
+        /// On what terms it was had.
+        terms: Arc<Terms>,
     },
     /// A task's row is gone: ended, and acknowledged where that was due.
     TaskGone {

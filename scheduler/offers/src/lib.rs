@@ -10,6 +10,7 @@
 mod accept;
 pub mod allocator;
 mod apply;
+mod checks;
 mod command;
 mod derived;
 mod effect;

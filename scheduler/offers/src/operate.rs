@@ -20,6 +20,7 @@ use shoal_api::{
 use shoal_ledger::{Sealed, StateHash};
 
 use crate::apply::Context;
+use crate::checks::{self, Asker};
 use crate::effect::Effect;
 use crate::limits;
 use crate::notices;
@@ -37,19 +38,42 @@ pub(crate) struct Conversion {
 }
 
 impl Conversion {
-    fn of(change: &Change) -> Result<Conversion, ResourceError> {
-        let without_top = |resources: &Resources| {
-            resources.on_terms(|r| terms(r).map(Terms::without_top).unwrap_or_default())
+    /// Of a change whose volumes are resolved; new ones get the number.
+    fn of(change: &Change, number: u64) -> Result<Conversion, ResourceError> {
+        let on = |resources: &Resources, change: fn(&Terms) -> Terms| {
+            resources.on_terms(|r| terms(r).map(change).unwrap_or_default())
         };
-        Ok(match change {
-            Change::Reserve(resources) => Conversion {
-                consumed: without_top(resources)?,
-                converted: resources.clone(),
-            },
-            Change::Unreserve(resources) => Conversion {
-                consumed: resources.clone(),
-                converted: without_top(resources)?,
-            },
+        let (consumed, converted) = match change {
+            Change::Reserve(all) => (on(all, Terms::without_top)?, all.clone()),
+            Change::Unreserve(all) => (all.clone(), on(all, Terms::without_top)?),
+            Change::Create(all) => {
+                let consumed = on(all, Terms::without_volume)?;
+                let numbered = all.on_terms(|r| {
+                    let mut terms = terms(r).cloned().unwrap_or_default();
+                    let disk = terms.disk.as_mut();
+                    if let Some(volume) = disk.and_then(|disk| disk.volume.as_mut()) {
+                        volume.created = number;
+                    }
+                    terms
+                });
+                (consumed, numbered?)
+            }
+            Change::Destroy(all) => (all.clone(), on(all, Terms::without_volume)?),
+            Change::Grow { volume, addition } => {
+                let mut consumed = volume.clone();
+                consumed.add(addition)?;
+                (consumed, resized(volume, addition.scalar("disk").0)?)
+            }
+            Change::Shrink { volume, subtract } => {
+                let mut converted = resized(volume, -subtract.0)?;
+                let freed = resized(volume, subtract.0 - volume.scalar("disk").0)?;
+                converted.add(&on(&freed, Terms::without_volume)?)?;
+                (volume.clone(), converted)
+            }
+        };
+        Ok(Conversion {
+            consumed,
+            converted,
         })
     }
 
@@ -57,6 +81,36 @@ impl Conversion {
     fn convert(&self, resources: &mut Resources) -> Result<(), ResourceError> {
         resources.remove(&self.consumed)?;
         resources.add(&self.converted)
+    }
+}
+
+/// A volume with another size.
+fn resized(volume: &Resources, by: i64) -> Result<Resources, ResourceError> {
+    Resources::from_list(volume.iter().map(|r| {
+        let amount = match r.value {
+            Value::Scalar(amount) => amount.0.saturating_add(by),
+            Value::Ranges(_) | Value::Set(_) => -1,
+        };
+        Resource {
+            value: Value::Scalar(Amount(amount)),
+            ..r.clone()
+        }
+    }))
+}
+
+/// The change with its volumes as they are had.
+fn resolved(change: &Change, have: &Resources) -> Change {
+    match change {
+        Change::Reserve(_) | Change::Unreserve(_) | Change::Create(_) => change.clone(),
+        Change::Destroy(volumes) => Change::Destroy(volumes.resolved(have)),
+        Change::Grow { volume, addition } => Change::Grow {
+            volume: volume.resolved(have),
+            addition: addition.clone(),
+        },
+        Change::Shrink { volume, subtract } => Change::Shrink {
+            volume: volume.resolved(have),
+            subtract: *subtract,
+        },
     }
 }
 
@@ -108,88 +162,6 @@ fn beyond(resource: &Resource, others: &Resources) -> Resources {
     Resources::from_list([rest]).expect("a part of a valid resource is valid")
 }
 
-/// Who asks for a change.
-pub(crate) enum Asker<'a> {
-    /// A framework, with resources allocated to a role.
-    Framework {
-        info: &'a FrameworkInfo,
-        role: &'a Role,
-    },
-    /// An operator, by name if it said one.
-    Operator(Option<&'a Principal>),
-}
-
-impl Asker<'_> {
-    fn principal(&self) -> Option<&Principal> {
-        match self {
-            Asker::Framework { info, .. } => info.principal.as_ref(),
-            Asker::Operator(principal) => *principal,
-        }
-    }
-}
-
-/// Whether a change makes sense, whatever is there.
-fn check(change: &Change, asker: &Asker<'_>) -> Result<(), String> {
-    let (Change::Reserve(resources) | Change::Unreserve(resources)) = change;
-    if resources.is_empty() {
-        return Err("No resources specified".to_owned());
-    }
-    for resource in resources {
-        let terms = terms(resource).filter(|terms| terms.is_dynamic());
-        let Some(terms) = terms else {
-            return Err(format!("Resource {resource} is not dynamically reserved"));
-        };
-        if terms.volume().is_some() {
-            return Err(format!(
-                "A dynamically reserved persistent volume {resource} cannot be reserved or \
-                 unreserved directly"
-            ));
-        }
-        if terms.provider.is_some() {
-            return Err("Resource providers are not supported".to_owned());
-        }
-        if let Change::Reserve(_) = change {
-            check_reservation(terms, asker)?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether the asker may put this reservation on top.
-fn check_reservation(terms: &Terms, asker: &Asker<'_>) -> Result<(), String> {
-    let top = terms.reservations.last();
-    let top = top.expect("a dynamic reservation is on top");
-    if let Asker::Framework { info, role } = asker {
-        if !info.roles.contains(role) {
-            return Err(format!(
-                "A reserve operation was attempted for a resource allocated to role '{role}', but \
-                 the framework does not have it"
-            ));
-        }
-        if top.role != **role {
-            return Err(format!(
-                "A reserve operation was attempted for a resource with role '{}', but the resource \
-                 was allocated to role '{role}'",
-                top.role
-            ));
-        }
-    }
-    let Some(principal) = asker.principal() else {
-        return Ok(());
-    };
-    match &top.principal {
-        Some(own) if own == principal => Ok(()),
-        Some(own) => Err(format!(
-            "A reserve operation was attempted by principal '{principal}', but there is a reserved \
-             resource in the request with principal '{own}' set"
-        )),
-        None => Err(format!(
-            "A reserve operation was attempted by principal '{principal}', but there is a reserved \
-             resource in the request with no principal set"
-        )),
-    }
-}
-
 /// An agent as Mesos names it in texts.
 fn place(agent: AgentId, row: &AgentRow) -> String {
     let http = &row.info.http;
@@ -197,18 +169,20 @@ fn place(agent: AgentId, row: &AgentRow) -> String {
 }
 
 impl Offers {
-    /// Does one operation of an accept on what is left of its offers; gives back what became of them.
+    /// Does one operation of an accept on what is left of its offers; gives back what became of them,
+    /// and whether later steps may use it.
     ///
     /// # Errors
     /// Why it is not done; nothing changed.
     pub(crate) fn operate(
         &mut self,
+        context: &Context<'_>,
         info: &FrameworkInfo,
-        agent: AgentId,
-        role: &Role,
+        (agent, role): (AgentId, &Role),
         operation: &Operation,
         left: &mut Resources,
-    ) -> Result<Resources, String> {
+        effects: &mut Vec<Effect>,
+    ) -> Result<(Resources, Usable), String> {
         let row = self.agents.get(&agent).expect("offers are of known agents");
         let place = || format!("; on {}", place(agent, row));
         let change = operation
@@ -225,8 +199,11 @@ impl Offers {
                 place()
             ));
         }
-        check(change, &Asker::Framework { info, role }).map_err(|why| why + &place())?;
-        let conversion = Conversion::of(change).map_err(|why| why.to_string())?;
+        let change = resolved(change, left);
+        let asker = Asker::Framework { info, role };
+        checks::check(&change, &asker, &row.info.resources).map_err(|why| why + &place())?;
+        let conversion =
+            Conversion::of(&change, context.volume_number()).map_err(|why| why.to_string())?;
         if !left.contains(&conversion.consumed) {
             return Err(format!(
                 "{} does not contain {}",
@@ -234,11 +211,75 @@ impl Offers {
                 notices::allocated(&conversion.consumed, role)
             ));
         }
+        self.check_unused(agent, &change)?;
         self.convert(agent, &conversion)?;
-        conversion
-            .convert(left)
-            .expect("what was found to be there can be converted");
-        Ok(conversion.converted)
+        self.drop_volumes(agent, &change, effects);
+        let Conversion {
+            consumed,
+            converted,
+        } = conversion;
+        left.remove(&consumed)
+            .expect("it was found to be contained");
+        let usable = match change {
+            Change::Grow { .. } | Change::Shrink { .. } => Usable::Afterwards,
+            Change::Reserve(_) | Change::Unreserve(_) | Change::Create(_) | Change::Destroy(_) => {
+                Usable::AtOnce
+            }
+        };
+        if usable == Usable::AtOnce {
+            left.add(&converted)
+                .expect("what was converted was not there before");
+        }
+        Ok((converted, usable))
+    }
+
+    /// Whether no task uses a volume that is to go: a shared one may be offered while some do.
+    fn check_unused(&self, agent: AgentId, change: &Change) -> Result<(), String> {
+        let Change::Destroy(volumes) = change else {
+            return Ok(());
+        };
+        let shared = volumes.filter(|r| !r.is_used_up());
+        let is_used = |wanted: &Resource| {
+            let tasks = self.tasks_of_agent(agent);
+            let mut running = tasks.filter(|task| task.row.holds());
+            running.any(|task| {
+                let mut held = task.row.assignment.spec.resources.iter();
+                held.any(|r| r.terms == wanted.terms)
+            })
+        };
+        if shared.iter().any(is_used) {
+            return Err("Persistent volumes in use".to_owned());
+        }
+        Ok(())
+    }
+
+    /// After volumes were destroyed: whoever is offered a shared one is not any more, and the agent
+    /// removes their data.
+    fn drop_volumes(&mut self, agent: AgentId, change: &Change, effects: &mut Vec<Effect>) {
+        let Change::Destroy(volumes) = change else {
+            return;
+        };
+        for volume in volumes {
+            if !volume.is_used_up() {
+                let offered = self.offers_on(agent).filter(|row| {
+                    let mut all = row.offer.resources.iter();
+                    all.any(|r| r.terms == volume.terms)
+                });
+                let offered: Vec<OfferId> = offered.map(|row| row.offer.id).collect();
+                for id in offered {
+                    self.rescind_one(id, effects);
+                }
+                let gone = Resources::from_list([volume.clone()]).expect("it is a resource");
+                self.agents.update(&agent, |row| {
+                    if row.free.contains(&gone) {
+                        row.free.remove(&gone).expect("it is contained");
+                    }
+                });
+            }
+            if let Some(terms) = volume.terms.clone() {
+                effects.push(Effect::VolumeDestroyed { agent, terms });
+            }
+        }
     }
 
     /// Replaces resources in what an agent has.
@@ -348,6 +389,7 @@ impl Offers {
     /// taken back.
     pub(crate) fn operate_agent(
         &mut self,
+        context: &Context<'_>,
         agent: AgentId,
         change: &Change,
         principal: Option<&Principal>,
@@ -360,17 +402,24 @@ impl Offers {
         let name = match change {
             Change::Reserve(_) => "RESERVE",
             Change::Unreserve(_) => "UNRESERVE",
+            Change::Create(_) => "CREATE",
+            Change::Destroy(_) => "DESTROY",
+            Change::Grow { .. } => "GROW_VOLUME",
+            Change::Shrink { .. } => "SHRINK_VOLUME",
         };
         let bad = |why: String| {
             let text = format!("Invalid {name} operation on {}: {why}", place(agent, row));
             Refusal::InvalidOperation(Arc::from(text))
         };
-        check(change, &Asker::Operator(principal)).map_err(bad)?;
-        let conversion = Conversion::of(change).map_err(|error| bad(error.to_string()))?;
+        let change = &resolved(change, &row.info.resources);
+        checks::check(change, &Asker::Operator(principal), &row.info.resources).map_err(bad)?;
+        let conversion = Conversion::of(change, context.volume_number())
+            .map_err(|error| bad(error.to_string()))?;
         let wanted = &conversion.consumed;
         let offers = self.offers_needed(agent, wanted)?;
-        self.convert(agent, &conversion)
-            .map_err(|why| Refusal::Conflict(Arc::from(why)))?;
+        let conflict = |why: String| Refusal::Conflict(Arc::from(why));
+        self.check_unused(agent, change).map_err(conflict)?;
+        self.convert(agent, &conversion).map_err(conflict)?;
         for id in offers {
             self.take_back(id, effects);
         }
@@ -378,6 +427,7 @@ impl Offers {
             .update(&agent, |row| conversion.convert(&mut row.free))
             .expect("the agent was found")
             .expect("what is needed was made free");
+        self.drop_volumes(agent, change, effects);
         effects.push(Effect::AgentChanged { agent });
         Ok(Outcome::Done)
     }
@@ -487,6 +537,15 @@ impl Offers {
             self.operations.remove(&(framework.clone(), id));
         }
     }
+}
+
+/// When what an operation made can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Usable {
+    /// By the next step of the same accept.
+    AtOnce,
+    /// When it is offered again. Source: Mesos, for volumes that change their size.
+    Afterwards,
 }
 
 /// For what was converted: it is offered again at once.

@@ -9,7 +9,9 @@ use shoal_api::call::{Filters, Launch};
 use shoal_api::limits::TASKS_PER_ACCEPT;
 use shoal_api::notice::Notice;
 use shoal_api::operation::{Operation, Step};
-use shoal_api::{FrameworkId, FrameworkInfo, OfferId, Reason, Resource, TaskKey, TaskState, Terms};
+use shoal_api::{
+    FrameworkId, FrameworkInfo, OfferId, Reason, Resource, Resources, TaskKey, TaskState, Terms,
+};
 use shoal_ledger::Sealed;
 
 use crate::accept::{Pool, Rejection};
@@ -17,7 +19,7 @@ use crate::apply::Context;
 use crate::command::OffersCommand;
 use crate::effect::Effect;
 use crate::notices;
-use crate::operate::UNFILTERED;
+use crate::operate::{UNFILTERED, Usable};
 use crate::outcome::{Outcome, Refusal};
 use crate::state::Offers;
 
@@ -26,6 +28,8 @@ struct Progress {
     pool: Pool,
     /// Name and terms of what operations made.
     made: BTreeSet<(Arc<str>, Option<Arc<Terms>>)>,
+    /// What operations made and later steps may not use.
+    later: Resources,
     launched: Vec<TaskKey>,
     refused: u32,
 }
@@ -106,6 +110,7 @@ impl Offers {
         let mut progress = Progress {
             pool: self.pool(offers),
             made: BTreeSet::new(),
+            later: Resources::new(),
             launched: Vec::new(),
             refused: 0,
         };
@@ -122,6 +127,7 @@ impl Offers {
         let Progress {
             pool: Pool { agent, role, left },
             made,
+            later,
             launched,
             refused,
         } = progress;
@@ -136,6 +142,7 @@ impl Offers {
         let (fresh, rest) = (left.filter(is_made), left.filter(|r| !is_made(r)));
         self.give_back(&framework, agent, &role, &rest, filters, effects);
         self.give_back(&framework, agent, &role, &fresh, UNFILTERED, effects);
+        self.give_back(&framework, agent, &role, &later, UNFILTERED, effects);
         Outcome::Accepted { launched, refused }
     }
 
@@ -180,6 +187,8 @@ impl Offers {
         progress: &mut Progress,
         effects: &mut Vec<Effect>,
     ) {
+        let resolved = with_volumes(launch, &progress.pool.left);
+        let launch = resolved.as_ref().unwrap_or(launch);
         let admitted = if progress.launched.len() < TASKS_PER_ACCEPT {
             self.admit(framework, launch, &progress.pool)
         } else {
@@ -214,11 +223,21 @@ impl Offers {
             .id
             .as_ref()
             .map_or(Ok(()), |id| self.check_operation_id(framework, id));
-        let done = known
-            .and_then(|()| self.operate(info, pool.agent, &pool.role, operation, &mut pool.left));
+        let done = known.and_then(|()| {
+            let Pool { agent, role, left } = &mut *pool;
+            self.operate(context, info, (*agent, role), operation, left, effects)
+        });
         match done {
-            Ok(made) => {
-                let made = made.iter().map(|r| (Arc::clone(&r.name), r.terms.clone()));
+            Ok((converted, usable)) => {
+                if usable == Usable::Afterwards {
+                    let later = &mut progress.later;
+                    later
+                        .add(&converted)
+                        .expect("what was converted was not there before");
+                }
+                let made = converted
+                    .iter()
+                    .map(|r| (Arc::clone(&r.name), r.terms.clone()));
                 progress.made.extend(made);
                 if let Some(id) = &operation.id {
                     self.operation_done(context, framework, pool.agent, id, effects);
@@ -229,4 +248,21 @@ impl Offers {
             }
         }
     }
+}
+
+/// A launch that uses volumes, with them as they are had.
+pub(crate) fn with_volumes(launch: &Launch, have: &Resources) -> Option<Launch> {
+    let Launch::Task { agent, spec } = launch else {
+        return None;
+    };
+    let volume = |r: &Resource| r.terms.as_ref().is_some_and(|t| t.volume().is_some());
+    if !spec.resources.iter().any(volume) {
+        return None;
+    }
+    let mut spec = shoal_api::TaskSpec::clone(spec);
+    spec.resources = spec.resources.resolved(have);
+    Some(Launch::Task {
+        agent: agent.clone(),
+        spec: Arc::new(spec),
+    })
 }

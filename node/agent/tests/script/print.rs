@@ -21,6 +21,7 @@ pub fn output(output: &Output) -> String {
             };
             format!("signal {} {signal}", key(task))
         }
+        Output::RemoveVolume { terms } => format!("remove volume {terms}"),
         Output::Forget { task } => format!("keeper forget {}", key(task)),
         Output::ReadFile {
             connection,

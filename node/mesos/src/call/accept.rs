@@ -5,12 +5,11 @@ use std::sync::Arc;
 use shoal_api::call::{Call, Launch};
 use shoal_api::operation::{Change, Operation as Changed, Step};
 
-use super::{filters, task};
+use super::{change, filters, task};
 use crate::proto::v1::offer::Operation;
 use crate::proto::v1::offer::operation::Type;
 use crate::proto::v1::scheduler as wire;
 use crate::refusal::Refusal;
-use crate::resources;
 
 /// An accept in our words.
 ///
@@ -29,14 +28,15 @@ pub fn accept(accept: wire::call::Accept) -> Result<Call, Refusal> {
         .operations
         .iter()
         .all(|operation| match operation.r#type() {
-            Type::Reserve | Type::Unreserve => false,
-            Type::Launch
-            | Type::LaunchGroup
-            | Type::Unknown
+            Type::Reserve
+            | Type::Unreserve
             | Type::Create
             | Type::Destroy
             | Type::GrowVolume
-            | Type::ShrinkVolume
+            | Type::ShrinkVolume => false,
+            Type::Launch
+            | Type::LaunchGroup
+            | Type::Unknown
             | Type::CreateDisk
             | Type::DestroyDisk => true,
         });
@@ -74,40 +74,43 @@ pub fn accept(accept: wire::call::Accept) -> Result<Call, Refusal> {
 
 fn steps_of(operation: Operation) -> Result<Vec<Step>, Refusal> {
     let id = operation.id.as_ref().map(|id| Arc::from(id.value()));
-    let (resources, change): (_, fn(_) -> _) = match operation.r#type() {
+    let changed = match operation.r#type() {
         Type::Reserve => {
             let reserve = operation.reserve.unwrap_or_default();
-            if !reserve.source.is_empty() {
-                let change = Err(Arc::from("'source' must not be set in a RESERVE operation"));
-                let allocated = None;
-                return Ok(vec![Step::Operation(Changed {
-                    id,
-                    change,
-                    allocated,
-                })]);
+            if reserve.source.is_empty() {
+                change::all(&reserve.resources, Change::Reserve)
+            } else {
+                Err("'source' must not be set in a RESERVE operation".to_owned())
             }
-            (reserve.resources, Change::Reserve)
         }
         Type::Unreserve => {
             let unreserve = operation.unreserve.unwrap_or_default();
-            (unreserve.resources, Change::Unreserve)
+            change::all(&unreserve.resources, Change::Unreserve)
         }
-        Type::Launch
-        | Type::LaunchGroup
-        | Type::Unknown
-        | Type::Create
-        | Type::Destroy
-        | Type::GrowVolume
-        | Type::ShrinkVolume
-        | Type::CreateDisk
-        | Type::DestroyDisk => {
+        Type::Create => change::all(
+            &operation.create.unwrap_or_default().volumes,
+            Change::Create,
+        ),
+        Type::Destroy => change::all(
+            &operation.destroy.unwrap_or_default().volumes,
+            Change::Destroy,
+        ),
+        Type::GrowVolume => {
+            let grow = operation.grow_volume.unwrap_or_default();
+            change::grow(grow.volume, grow.addition)
+        }
+        Type::ShrinkVolume => {
+            let shrink = operation.shrink_volume.unwrap_or_default();
+            change::shrink(shrink.volume, shrink.subtract)
+        }
+        Type::Launch | Type::LaunchGroup | Type::Unknown | Type::CreateDisk | Type::DestroyDisk => {
             let launches = launches_of(operation)?.into_iter();
             return Ok(launches.map(|l| Step::Launch(Box::new(l))).collect());
         }
     };
-    let (change, allocated) = match resources::from_wire(&resources) {
-        Ok((resources, role)) => (Ok(change(resources)), role.map(Arc::from)),
-        Err(why) => (Err(Arc::from(format!("Invalid resources: {why}"))), None),
+    let (change, allocated) = match changed {
+        Ok((change, role)) => (Ok(change), role.map(Arc::from)),
+        Err(why) => (Err(Arc::from(why)), None),
     };
     Ok(vec![Step::Operation(Changed {
         id,

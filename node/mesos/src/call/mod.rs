@@ -5,6 +5,7 @@
 //! the caller looks up; the ledger decides what the call does. Nothing in here holds state.
 
 mod accept;
+pub(crate) mod change;
 mod check;
 mod command;
 mod container;

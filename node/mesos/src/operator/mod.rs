@@ -11,7 +11,7 @@ pub mod show;
 
 use shoal_api::operation::Change;
 
-use crate::call::Head;
+use crate::call::{Head, change};
 use crate::codec::Codec;
 use crate::json::Message;
 use crate::limits;
@@ -20,7 +20,6 @@ use crate::proto::v1::agent::call::Type as AgentType;
 use crate::proto::v1::master::call::Type as MasterType;
 use crate::proto::v1::{agent, master};
 use crate::refusal::Refusal;
-use crate::resources;
 
 /// A call that makes sense by itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,30 +87,55 @@ fn receive<C: Message>(
     Ok(Asked { codec, call })
 }
 
-/// What a RESERVE_RESOURCES or UNRESERVE_RESOURCES asks for: the agent as it is named, and the change.
+/// What a call about reservations or volumes asks for: the agent as it is named, and the change.
 ///
 /// # Errors
 /// What is wrong with it; another call has nothing to change.
 pub fn change(call: master::Call) -> Result<(String, Change), String> {
-    let (agent, list, source, change): (_, _, _, fn(_) -> _) = match call.r#type() {
+    let (agent, changed) = match call.r#type() {
         MasterType::ReserveResources => {
             let reserve = call.reserve_resources.unwrap_or_default();
-            let source = !reserve.source.is_empty();
-            (reserve.agent_id, reserve.resources, source, Change::Reserve)
+            if !reserve.source.is_empty() {
+                return Err("Invalid RESERVE operation: 'source' is not supported".to_owned());
+            }
+            let changed = change::all(&reserve.resources, Change::Reserve);
+            (reserve.agent_id, changed)
         }
-        _ => {
+        MasterType::UnreserveResources => {
             let unreserve = call.unreserve_resources.unwrap_or_default();
-            let resources = unreserve.resources;
-            (unreserve.agent_id, resources, false, Change::Unreserve)
+            let changed = change::all(&unreserve.resources, Change::Unreserve);
+            (unreserve.agent_id, changed)
         }
+        MasterType::CreateVolumes => {
+            let create = call.create_volumes.unwrap_or_default();
+            (
+                create.agent_id,
+                change::all(&create.volumes, Change::Create),
+            )
+        }
+        MasterType::DestroyVolumes => {
+            let destroy = call.destroy_volumes.unwrap_or_default();
+            (
+                destroy.agent_id,
+                change::all(&destroy.volumes, Change::Destroy),
+            )
+        }
+        MasterType::GrowVolume => {
+            let grow = call.grow_volume.unwrap_or_default();
+            (grow.agent_id, change::grow(grow.volume, grow.addition))
+        }
+        MasterType::ShrinkVolume => {
+            let shrink = call.shrink_volume.unwrap_or_default();
+            (
+                shrink.agent_id,
+                change::shrink(shrink.volume, shrink.subtract),
+            )
+        }
+        other => return Err(format!("'{}' changes no resources", other.as_str_name())),
     };
-    if source {
-        return Err("Invalid RESERVE operation: 'source' is not supported".to_owned());
-    }
     let agent = agent.unwrap_or_default().value.unwrap_or_default();
-    let (resources, _role) = resources::from_wire(&list)
-        .map_err(|why| format!("Invalid operation: Invalid resources: {why}"))?;
-    Ok((agent, change(resources)))
+    let (change, _role) = changed.map_err(|why| format!("Invalid operation: {why}"))?;
+    Ok((agent, change))
 }
 
 fn expected(name: &str) -> String {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shoal_api::call::{AgentName, Call, Filters, FrameworkCall, Launch};
+use shoal_api::operation::Step;
 use shoal_api::{Command, TaskSpec};
 use shoal_mesos::call::{Admitted, Head, Request, Standing, receive};
 use shoal_mesos::proto::v1;
@@ -282,11 +283,38 @@ fn a_task_group_is_launched_to_be_refused() {
 fn one_unknown_operation_fails_the_accept() {
     let operations = json!([
         {"type": "LAUNCH", "launch": {"task_infos": [task(&json!({}))]}},
-        {"type": "CREATE", "create": {"volumes": []}},
+        {"type": "CREATE_DISK"},
     ]);
     let refusal = accept(&operations).unwrap_err();
     assert_eq!(refusal.status(), 501);
-    assert!(refusal.to_string().contains("'CREATE'"), "{refusal}");
+    assert!(refusal.to_string().contains("'CREATE_DISK'"), "{refusal}");
+}
+
+#[test]
+fn one_operation_of_any_kind_is_read() {
+    let disk = json!({"name": "disk", "type": "SCALAR", "scalar": {"value": 8},
+        "reservations": [{"type": "DYNAMIC", "role": "web"}]});
+    let resources = json!({"resources": [disk]});
+    let volumes = json!({"volumes": [disk]});
+    for operation in [
+        json!({"type": "RESERVE", "reserve": resources}),
+        json!({"type": "UNRESERVE", "unreserve": resources}),
+        json!({"type": "CREATE", "create": volumes}),
+        json!({"type": "DESTROY", "destroy": volumes}),
+        json!({"type": "GROW_VOLUME", "grow_volume": {"volume": disk, "addition": disk}}),
+        json!({"type": "SHRINK_VOLUME",
+            "shrink_volume": {"volume": disk, "subtract": {"value": 4}}}),
+    ] {
+        let body = json!({"type": "ACCEPT", "accept": {
+            "offer_ids": [{"value": "nosuch-O1"}], "operations": [operation]}});
+        let Ok(Call::Operate { steps, .. }) = call(&body) else {
+            panic!("{operation} is not read");
+        };
+        assert!(
+            matches!(&steps[..], [Step::Operation(one)] if one.change.is_ok()),
+            "{steps:?}"
+        );
+    }
 }
 
 #[test]

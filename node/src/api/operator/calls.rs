@@ -39,14 +39,15 @@ pub async fn answer(api: &Arc<Api>, master: &Mailbox, asked: Asked<Call>) -> Rep
         Type::GetExecutors => Some(Part::Executors),
         Type::GetTasks => Some(Part::Tasks),
         Type::Subscribe => return stream::subscribe(api, master, codec).await,
-        Type::ReserveResources | Type::UnreserveResources => return operate(master, call).await,
-        Type::Unknown
-        | Type::SetLoggingLevel
-        | Type::UpdateWeights
+        Type::ReserveResources
+        | Type::UnreserveResources
         | Type::CreateVolumes
         | Type::DestroyVolumes
         | Type::GrowVolume
-        | Type::ShrinkVolume
+        | Type::ShrinkVolume => return operate(master, call).await,
+        Type::Unknown
+        | Type::SetLoggingLevel
+        | Type::UpdateWeights
         | Type::UpdateMaintenanceSchedule
         | Type::StartMaintenance
         | Type::StopMaintenance
@@ -119,7 +120,7 @@ const NO_AGENT: &str = "No agent found with specified ID";
 
 fn not_served(kind: Type) -> Reply {
     refused(&Refusal::NotImplemented(format!(
-        "Call '{}' is not supported: this master serves the calls that read, and reservations",
+        "Call '{}' is not supported: this master serves the calls that read, reservations and volumes",
         kind.as_str_name()
     )))
 }

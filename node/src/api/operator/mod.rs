@@ -1,7 +1,7 @@
 //! The operator API of Mesos, version 1, on a master: `POST /api/v1`.
 //!
 //! What reads is served by every master, from its own copy of the ledger once that is current. Of
-//! what changes something only reservations are served; the rest says so.
+//! what changes something only reservations and volumes are served; the rest says so.
 
 mod calls;
 pub mod stream;

@@ -3,4 +3,5 @@
 mod operations;
 mod properties;
 mod transcripts;
+mod volumes;
 mod world;

@@ -32,15 +32,24 @@ pub fn reserved(text: &str, role: &str) -> Resources {
 }
 
 /// One agent `a` and one framework with an offer of all of it.
-struct Stage {
-    world: World,
+pub struct Stage {
+    pub world: World,
     framework: FrameworkId,
 }
 
 impl Stage {
-    fn new(principal: Option<&str>) -> Stage {
+    /// An agent with disk, too.
+    pub fn new(principal: Option<&str>) -> Stage {
+        Stage::with(principal, "cpus:4;mem:1024;disk:100")
+    }
+
+    fn bare(principal: Option<&str>) -> Stage {
+        Stage::with(principal, "cpus:4;mem:1024")
+    }
+
+    fn with(principal: Option<&str>, resources: &str) -> Stage {
         let mut world = World::new();
-        world.add_agent("a", 1, "cpus:4;mem:1024");
+        world.add_agent("a", 1, resources);
         world.open("a", NodeId(1)).0.unwrap();
         let able = [Capability::MultiRole, Capability::ReservationRefinement];
         let minute = Duration::from_secs(60);
@@ -56,11 +65,11 @@ impl Stage {
         Stage { world, framework }
     }
 
-    fn agent(&self) -> AgentId {
+    pub fn agent(&self) -> AgentId {
         self.world.agents["a"].id.unwrap()
     }
 
-    fn free(&self) -> String {
+    pub fn free(&self) -> String {
         self.world
             .offers
             .agent(self.agent())
@@ -69,7 +78,7 @@ impl Stage {
             .to_string()
     }
 
-    fn total(&self) -> String {
+    pub fn total(&self) -> String {
         let row = self.world.offers.agent(self.agent()).unwrap();
         row.info.resources.to_string()
     }
@@ -80,7 +89,7 @@ impl Stage {
         result
     }
 
-    fn offer(&mut self) -> OfferId {
+    pub fn offer(&mut self) -> OfferId {
         let agent = self.agent();
         let resources = self.world.offers.agent(agent).unwrap().free.clone();
         let offer = NewOffer {
@@ -98,7 +107,7 @@ impl Stage {
         offers.offers_of(&self.framework).last().unwrap().offer.id
     }
 
-    fn operated(&mut self, offer: OfferId, steps: Vec<Step>) -> Vec<Effect> {
+    pub fn operated(&mut self, offer: OfferId, steps: Vec<Step>) -> Vec<Effect> {
         let command = OffersCommand::Operated {
             framework: self.framework.clone(),
             stream: StreamId(1),
@@ -112,7 +121,7 @@ impl Stage {
     }
 
     /// Does one operation with an id on an offer of all that is free.
-    fn operate(&mut self, change: Change) -> OperationStatus {
+    pub fn operate(&mut self, change: Change) -> OperationStatus {
         let offer = self.offer();
         let effects = self.operated(offer, vec![operation(Some("o"), change)]);
         let mut all = statuses(&effects);
@@ -120,7 +129,7 @@ impl Stage {
         all.remove(0)
     }
 
-    fn operator(&mut self, change: Change) -> Result<Outcome, Refusal> {
+    pub fn operator(&mut self, change: Change) -> Result<Outcome, Refusal> {
         let agent = self.agent();
         self.apply(OffersCommand::AgentOperated {
             agent,
@@ -130,7 +139,7 @@ impl Stage {
         .0
     }
 
-    fn acknowledge(&mut self, operation: &str, update: UpdateId) -> Outcome {
+    pub fn acknowledge(&mut self, operation: &str, update: UpdateId) -> Outcome {
         let command = OffersCommand::OperationAcknowledged {
             framework: self.framework.clone(),
             stream: StreamId(1),
@@ -141,7 +150,7 @@ impl Stage {
     }
 }
 
-fn operation(id: Option<&str>, change: Change) -> Step {
+pub fn operation(id: Option<&str>, change: Change) -> Step {
     Step::Operation(Operation {
         id: id.map(Arc::from),
         change: Ok(change),
@@ -149,7 +158,7 @@ fn operation(id: Option<&str>, change: Change) -> Step {
     })
 }
 
-fn statuses(effects: &[Effect]) -> Vec<OperationStatus> {
+pub fn statuses(effects: &[Effect]) -> Vec<OperationStatus> {
     let notices = world::notices(effects).into_iter();
     let status = |(_, notice): (StreamId, &Notice)| match notice {
         Notice::Operation(status) => Some(status.clone()),
@@ -162,7 +171,7 @@ const WEB: &str = "cpus:3; cpus(reservations: [(DYNAMIC,web)]):1; mem:1024";
 
 #[test]
 fn a_reservation_is_made_told_kept_and_undone() {
-    let mut stage = Stage::new(None);
+    let mut stage = Stage::bare(None);
     let done = stage.operate(Change::Reserve(reserved("cpus:1", "web")));
     assert_eq!((done.state, &*done.message), (OperationState::Finished, ""));
     assert_eq!((stage.total(), stage.free()), (WEB.into(), WEB.into()));
@@ -188,7 +197,7 @@ fn a_reservation_is_made_told_kept_and_undone() {
 
 #[test]
 fn a_task_runs_on_what_the_same_accept_reserved() {
-    let mut stage = Stage::new(None);
+    let mut stage = Stage::bare(None);
     let offer = stage.offer();
     let agent = stage.agent();
     let mut spec = (*world::spec("t", "cpus:0.5")).clone();
@@ -232,7 +241,7 @@ fn a_task_runs_on_what_the_same_accept_reserved() {
 
 #[test]
 fn after_a_restore_a_task_keeps_what_it_holds() {
-    let mut stage = Stage::new(None);
+    let mut stage = Stage::bare(None);
     let saved = stage.world.offers.clone();
     let offer = stage.offer();
     let agent = stage.agent();
@@ -261,7 +270,7 @@ fn after_a_restore_a_task_keeps_what_it_holds() {
 
 #[test]
 fn what_makes_no_sense_changes_nothing_and_is_told() {
-    let mut stage = Stage::new(Some("me"));
+    let mut stage = Stage::bare(Some("me"));
     let plain = |text: &str| Resources::parse(text).unwrap();
     let mine = |role: &str| {
         let all = reserved("cpus:1", role);
@@ -322,7 +331,7 @@ fn what_makes_no_sense_changes_nothing_and_is_told() {
 
 #[test]
 fn an_operation_on_a_spent_offer_is_told() {
-    let mut stage = Stage::new(None);
+    let mut stage = Stage::bare(None);
     let gone = stage.offer();
     stage.operated(gone, Vec::new());
     let reserve = Change::Reserve(reserved("cpus:1", "web"));
@@ -338,7 +347,7 @@ fn an_operation_on_a_spent_offer_is_told() {
 
 #[test]
 fn an_operator_takes_back_what_is_offered_and_no_more() {
-    let mut stage = Stage::new(None);
+    let mut stage = Stage::bare(None);
     let offer = stage.offer();
     let too_much = stage.operator(Change::Reserve(reserved("cpus:5", "web")));
     let text = "cpus:4; mem:1024 does not contain cpus:5";
@@ -380,7 +389,7 @@ fn an_operator_takes_back_what_is_offered_and_no_more() {
 
 #[test]
 fn reconciliation_says_what_is_known() {
-    let mut stage = Stage::new(None);
+    let mut stage = Stage::bare(None);
     stage.operate(Change::Reserve(reserved("cpus:1", "web")));
     let agent = AgentName::Id(stage.agent());
     let asked = |operation: &str| ReconcileOperation {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::operations;
 use crate::world::{self, World};
+use crate::{operations, volumes};
 use shoal_api::call::{AgentName, Filters, Launch};
 use shoal_api::notice::Notice;
 use shoal_api::operation::{Change, Operation, Step};
@@ -38,6 +38,8 @@ struct Run {
     streams: u128,
     /// Terminal updates that a framework acknowledged.
     ended: BTreeMap<TaskKey, TaskState>,
+    /// Volumes that were made and not destroyed.
+    volumes: BTreeSet<(AgentId, u64)>,
 }
 
 impl Run {
@@ -45,13 +47,14 @@ impl Run {
         let mut world = World::new();
         for (node, name) in AGENTS.iter().enumerate() {
             let node = node as u128 + 1;
-            world.add_agent(name, node, "cpus:4;mem:4096;ports:[31000-31009]");
+            world.add_agent(name, node, "cpus:4;mem:4096;disk:40;ports:[31000-31009]");
         }
         Run {
             dice: Dice::new(seed),
             world,
             streams: 0,
             ended: BTreeMap::new(),
+            volumes: BTreeSet::new(),
         }
     }
 
@@ -83,8 +86,28 @@ impl Run {
         result
     }
 
+    /// A volume is there until it is destroyed, whatever becomes of agents and frameworks.
+    fn see_volumes(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::VolumeDestroyed { agent, terms } = effect {
+                let number = terms.volume().expect("it is one").created;
+                self.volumes.remove(&(*agent, number));
+            }
+        }
+        let mut found = BTreeSet::new();
+        for (id, row) in self.world.offers.agents() {
+            let terms = row.info.resources.iter().filter_map(|r| r.terms.as_ref());
+            let volumes = terms.filter_map(|terms| Some(terms.volume()?.created));
+            found.extend(volumes.map(|number| (id, number)));
+        }
+        let lost: Vec<_> = self.volumes.difference(&found).collect();
+        assert!(lost.is_empty(), "volumes are lost: {lost:?}");
+        self.volumes = found;
+    }
+
     /// What no framework may ever be told.
     fn see(&mut self, effects: &[Effect]) {
+        self.see_volumes(effects);
         let mut live = BTreeSet::new();
         for (_, notice) in world::notices(effects) {
             if let Notice::Offers(offers) = notice {
@@ -312,7 +335,26 @@ impl Run {
         .expect("a connected framework may accept");
     }
 
+    /// A change of disk: reserved in pieces that are the sizes of volumes.
+    fn change_disk(&mut self, role: &str) -> Change {
+        let size = format!("disk:{}", 4 * (1 + self.dice.below(2)));
+        let id = format!("v{}", self.dice.below(3));
+        let volume = volumes::volume_of(&size, role, &id, self.dice.chance(300));
+        match self.dice.below(5) {
+            0 => Change::Destroy(volume),
+            1 => Change::Grow {
+                volume,
+                addition: operations::reserved("disk:4", role),
+            },
+            2 => Change::Create(volume),
+            _ => Change::Reserve(operations::reserved(&size, role)),
+        }
+    }
+
     fn change(&mut self, role: &str) -> Change {
+        if self.dice.chance(500) {
+            return self.change_disk(role);
+        }
         let amount = self.dice.below(900) + 100;
         let resources = operations::reserved(&format!("cpus:0.{amount}"), role);
         if self.dice.chance(600) {
@@ -342,7 +384,13 @@ impl Run {
             if self.dice.chance(300) {
                 let id = format!("t{}", self.dice.below(25));
                 let mut spec = (*world::spec(&id, "cpus:0.2")).clone();
-                spec.resources = operations::reserved("cpus:0.2", offer.role.as_str());
+                let role = offer.role.as_str();
+                spec.resources = operations::reserved("cpus:0.2", role);
+                if self.dice.chance(400) {
+                    let shared = self.dice.chance(500);
+                    let volume = volumes::volume_of("disk:4", role, "v0", shared);
+                    spec.resources.add(&volume).expect("it has no disk yet");
+                }
                 steps.push(Step::Launch(Box::new(Launch::Task {
                     agent: AgentName::Id(offer.agent),
                     spec: Arc::new(spec),
@@ -636,6 +684,8 @@ fn a_restore_from_backup_starts_nothing_twice_and_settles() {
         }
         run.world.offers = backup;
         run.world.incarnation += 1;
+        // A volume that was made since is forgotten, and its folder stays.
+        run.volumes.clear();
         run.ended.clear();
         for agent in run.world.agents.values_mut() {
             agent.connected = false;

@@ -634,6 +634,7 @@ fn short_effect(effect: &Effect) -> Option<String> {
         Effect::TaskChanged { task, state, .. } => {
             format!("task {} is {}", short_key(task), short_state(*state))
         }
+        Effect::VolumeDestroyed { agent, terms } => format!("volume {terms} of {agent} destroyed"),
         Effect::TaskGone { task, .. } => format!("task {} is gone", short_key(task)),
         Effect::FrameworkChanged { .. } | Effect::AgentChanged { .. } => return None,
     })

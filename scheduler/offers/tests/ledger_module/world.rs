@@ -152,6 +152,7 @@ impl World {
                 | Effect::Refused { .. }
                 | Effect::Revived { .. }
                 | Effect::TaskChanged { .. }
+                | Effect::VolumeDestroyed { .. }
                 | Effect::TaskGone { .. } => {}
             }
         }
