@@ -55,6 +55,8 @@ impl Aimed {
             | Fault::Storm { .. }
             | Fault::SlowDisk { .. }
             | Fault::Reset { .. }
+            | Fault::Echo { .. }
+            | Fault::Storage { .. }
             | Fault::Depose => None,
         };
         if let Some(waits) = waits {

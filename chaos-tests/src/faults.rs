@@ -66,6 +66,32 @@ pub enum Fault {
     Ambush,
     /// An agent that has something started may die right after, and is back sooner or later.
     AmbushAgents,
+    /// An agent is told again what it was told long ago.
+    Echo {
+        /// Which.
+        host: Host,
+    },
+    /// Something is wrong with a node's disk.
+    Storage {
+        /// Whose.
+        host: Host,
+        /// What.
+        what: Storage,
+    },
+}
+
+/// What can be wrong with a disk, besides being slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// The power fails while it writes: what was not synced is torn.
+    Torn,
+    /// Its node dies, and bytes of what it wrote last are others. Where they were synced, the node does
+    /// not start from them, and its operator moves them away.
+    Rot,
+    /// It has no room for what is written while this lasts.
+    Full,
+    /// The next sync fails: its node must not go on, and what was not synced may be torn.
+    Broken,
 }
 
 /// One fault with its time.
@@ -102,7 +128,12 @@ impl Planned {
         out: &mut Out<P>,
     ) {
         match &self.fault {
-            Fault::Crash { .. } | Fault::Depose | Fault::Ambush | Fault::AmbushAgents => {}
+            Fault::Crash { .. }
+            | Fault::Depose
+            | Fault::Ambush
+            | Fault::AmbushAgents
+            | Fault::Echo { .. }
+            | Fault::Storage { .. } => {}
             Fault::Pause { host } => {
                 if begins {
                     let state = hosts.get_mut(*host);
@@ -164,7 +195,49 @@ pub fn draw(dice: &mut Dice, targets: Targets, begin: Instant, end: Instant) -> 
             };
     }
     aim(&mut dice.child("elections"), begin, end, &mut plan);
+    spoil(&mut dice.child("storage"), targets, begin, end, &mut plan);
     plan
+}
+
+/// Adds bad disks, and commands that come again, to every third plan. The rest of a plan does not depend
+/// on it.
+fn spoil(dice: &mut Dice, targets: Targets, begin: Instant, end: Instant, plan: &mut Vec<Planned>) {
+    if dice.chance(667) {
+        return;
+    }
+    let mut at = begin;
+    loop {
+        at = at + between(dice, Duration::from_secs(2), Duration::from_secs(20));
+        if at >= end {
+            return;
+        }
+        let host = node(dice, targets.nodes);
+        let of = |what| Fault::Storage { host, what };
+        let fault = match dice.below(5) {
+            0 => of(Storage::Torn),
+            1 => of(Storage::Rot),
+            2 => of(Storage::Full),
+            3 => of(Storage::Broken),
+            4.. => Fault::Echo { host },
+        };
+        let lasts = between(dice, Duration::from_millis(200), Duration::from_secs(9));
+        let lasts = lasts.min(end.since(at));
+        // A node may well die while it has no room.
+        if fault == of(Storage::Full) && dice.chance(700) {
+            let fault = if dice.chance(400) {
+                of(Storage::Torn)
+            } else {
+                Fault::Crash {
+                    host,
+                    death: Death::Process,
+                    wipe: false,
+                }
+            };
+            let (at, lasts) = (at + lasts / 2, lasts / 4);
+            plan.push(Planned { at, lasts, fault });
+        }
+        plan.push(Planned { at, lasts, fault });
+    }
 }
 
 /// Adds what aims at elections to every second plan. The rest of a plan does not depend on it.
@@ -258,7 +331,12 @@ fn lasts(dice: &mut Dice, fault: &Fault) -> Duration {
         Fault::Pause { .. } => (200, 12_000),
         Fault::Split { .. } | Fault::Deaf { .. } => (300, 30_000),
         Fault::Storm { .. } | Fault::SlowDisk { .. } => (1_000, 40_000),
-        Fault::Reset { .. } | Fault::Depose | Fault::Ambush | Fault::AmbushAgents => (0, 0),
+        Fault::Reset { .. }
+        | Fault::Depose
+        | Fault::Ambush
+        | Fault::AmbushAgents
+        | Fault::Echo { .. }
+        | Fault::Storage { .. } => (0, 0),
     };
     let long = between(
         dice,

@@ -17,6 +17,10 @@ pub struct HostState {
     pub paused_until: Instant,
     /// How much slower its disk is than usual.
     pub disk_factor: u32,
+    /// Whether its disk has no room.
+    pub disk_full: bool,
+    /// Whether its disk's next sync fails.
+    pub disk_broken: bool,
     /// When the sync that began last ends.
     sync_end: Instant,
     /// When the sync after it ends, once something waits for that.
@@ -43,6 +47,8 @@ impl Hosts {
             life: 0,
             paused_until: Instant::ZERO,
             disk_factor: 1,
+            disk_full: false,
+            disk_broken: false,
             sync_end: Instant::ZERO,
             next_end: None,
             clock: Duration::ZERO,

@@ -141,6 +141,12 @@ pub const PLANTED: &[Planted] = {
             Machine(SpawnBeforeCheckpoint),
             &[NO_TASK_TWICE, NO_OVERCOMMIT, CONVERGENCE],
         ),
+        planted(C, Machine(IgnoreFences), &[NO_STALE_COMMAND, NO_TASK_TWICE]),
+        planted(
+            C,
+            Machine(IgnoreIncarnations),
+            &[NO_STALE_COMMAND, NO_TASK_TWICE],
+        ),
         planted(C, KeeperForgets, &[NO_TASK_TWICE, NO_OVERCOMMIT]),
         planted(C, ConfirmUpdatesEarly, &[UPDATES_ARE_KEPT]),
     ]

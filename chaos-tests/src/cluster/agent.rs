@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use shoal_agent::frames::{self, Frames, MAGIC};
 use shoal_agent::{
     Agent, BootId, Config, ConnectionId, End, Input, KeeperEvent, Output, Record, Recovered, Ticket,
 };
 use shoal_api::session::{AgentMessage, MasterMessage};
-use shoal_api::{AgentInfo, Generation, HostPort, Name, NodeId, Resources, TaskKey};
+use shoal_api::{AgentInfo, Dice, Fence, Generation, HostPort, Name, NodeId, Resources, TaskKey};
 use shoal_master::ring::Ring;
 
 use super::gossip::host_of;
 use super::processes::Keeper;
 use super::{Cluster, Deed, Event, MASTERS, Packet};
-use crate::disk::{Disk, FORGETS_SYNC, Honesty, Image};
+use crate::disk::{
+    Damage, Disk, FORGETS_SYNC, Honesty, Image, Layout, Loss, Refused, Written, ruin,
+};
 use crate::invariants::Fact;
 use crate::network::{Death, Host, Side, StreamNumber};
 use crate::plant::Plant;
@@ -32,11 +35,47 @@ impl Image for Records {
     }
 }
 
+impl Layout for Records {
+    /// What is under way is one frame, or has not begun: the next is written once the last is synced.
+    fn survivors(
+        synced: &[Written<(Ticket, Record)>],
+        under_way: &[Written<(Ticket, Record)>],
+        damage: Damage,
+        dice: &mut Dice,
+    ) -> Result<usize, Refused> {
+        let frame = |written: &[Written<(Ticket, Record)>]| {
+            let mut frames = Frames::default();
+            for written in written {
+                frames.push(&written.write.1);
+            }
+            frames.take()
+        };
+        let begun = dice.below(under_way.len() as u64 + 1) as usize;
+        let each: Vec<Vec<u8>> = synced.chunks(1).map(frame).collect();
+        let on_disk = [MAGIC.to_vec(), each.concat()].concat();
+        let bytes = ruin(&on_disk, &[frame(&under_way[..begun])], damage, dice);
+        let mark = match damage {
+            // Its own write is not synced either.
+            Damage::Torn => 0,
+            Damage::Rot => on_disk.len() as u64,
+        };
+        let found = match (frames::read(&bytes, mark), damage) {
+            (Ok((records, _)), _) => records.len(),
+            (Err(_), Damage::Rot) => return Err(Refused),
+            (Err(error), Damage::Torn) => panic!("a torn write was taken for damage: {error}"),
+        };
+        let kept = found.checked_sub(synced.len());
+        Ok(kept.expect("damage to what was on disk is seen"))
+    }
+}
+
 /// One agent and what belongs to its host.
 #[derive(Debug)]
 pub(super) struct AgentNode {
     pub(super) node: NodeId,
     pub(super) keeper: Keeper,
+    /// The highest fence that it obeyed.
+    pub(super) obeyed: Fence,
     info: AgentInfo,
     machine: Option<Agent>,
     disk: Disk<Records>,
@@ -62,6 +101,7 @@ impl AgentNode {
         AgentNode {
             node,
             keeper: Keeper::new(boot),
+            obeyed: Fence::default(),
             info: AgentInfo {
                 node,
                 name: Name::new(&format!("agent-{at}")).expect("letters and digits are a name"),
@@ -81,6 +121,13 @@ impl AgentNode {
     /// What it has.
     pub(super) fn total(&self) -> &Resources {
         &self.info.resources
+    }
+
+    /// The stream on which a master commands it.
+    pub(super) fn session(&self) -> Option<StreamNumber> {
+        let connected = self.machine.as_ref().is_some_and(Agent::is_connected);
+        let newest = self.connections.last_key_value();
+        newest.filter(|_| connected).map(|(_, stream)| *stream)
     }
 
     pub(super) fn raise_generation(&mut self) -> Generation {
@@ -126,7 +173,8 @@ impl Cluster {
         self.masters_seen(host);
     }
 
-    pub(super) fn crash_agent(&mut self, host: Host, death: Death) {
+    /// The process dies. Who finds its checkpoint damaged moves it away, and is a new agent.
+    pub(super) fn crash_agent(&mut self, host: Host, death: Death, loss: Loss) {
         let at = self.hosts.calendar(host, self.queue.now());
         let boot = BootId(self.crash_dice.next_u128());
         let index = host.0 - MASTERS;
@@ -134,13 +182,18 @@ impl Cluster {
         agent.machine = None;
         agent.wake = None;
         agent.connections.clear();
-        agent.disk.crash(&mut self.crash_dice);
+        let lost = agent.disk.lose(loss, &mut self.crash_dice).is_err();
         agent.keeper.listener = None;
         if death == Death::Machine {
             for task in agent.keeper.power_off(boot, at) {
                 self.watch
                     .tell(self.queue.now(), &Fact::Stopped { task: &task });
             }
+        }
+        if lost {
+            let agent = &mut self.agents[index];
+            agent.keeper.forget_all();
+            agent.disk = Disk::new(Records::default(), Honesty::Honest);
         }
     }
 
@@ -328,13 +381,14 @@ impl Cluster {
 
     fn checkpoint(&mut self, host: Host, ticket: Ticket, record: Record) {
         let now = self.queue.now();
-        let life = self.hosts.get(host).life;
         if let Record::Fenced(fence)
         | Record::Launched { fence, .. }
         | Record::Killed { fence, .. }
         | Record::Forgotten { fence, .. } = &record
         {
-            let node = self.agent(host).node;
+            let agent = self.agent(host);
+            agent.obeyed = agent.obeyed.max(*fence);
+            let node = agent.node;
             self.watch.tell(
                 now,
                 &Fact::Obeyed {
@@ -344,15 +398,15 @@ impl Cluster {
             );
         }
         let through = self.agent(host).disk.write((ticket, record));
-        let at = self.hosts.disk_done(host, now);
-        self.queue.push(
-            at,
-            Event::Disk {
-                host,
-                life,
-                through,
-            },
-        );
+        if !self.hosts.get(host).disk_full {
+            self.sync_soon(host, through);
+        }
+    }
+
+    /// There is room again: what waits is written.
+    pub(super) fn agent_has_room(&mut self, host: Host) {
+        let last = self.agent(host).disk.last();
+        self.sync_soon(host, last);
     }
 
     fn ask_keeper(&mut self, host: Host, deed: Deed) {

@@ -8,6 +8,7 @@ use shoal_api::member::MemberStatus;
 use shoal_offers::Presence;
 
 use super::{AGENTS, ASK, Cluster, MASTERS, NODES};
+use crate::disk::Loss;
 use crate::invariants::Fact;
 use crate::network::{Death, Host};
 
@@ -20,7 +21,7 @@ const SERVED: Duration = Duration::from_secs(150);
 impl Cluster {
     pub(super) fn encore(&mut self) {
         let lost = Host(MASTERS + self.crash_dice.below(AGENTS as u64) as usize);
-        self.crash(lost, Death::Machine, false);
+        self.crash(lost, Death::Machine, Loss::UnderWay);
         let end = self.queue.now() + MISSED;
         self.run_until(end);
         if let Some(what) = self.unnoticed(lost) {

@@ -12,10 +12,11 @@ use shoal_master::{
 };
 use shoal_quorum::{Message, Recovered, found};
 
+use super::echo::fence_of;
 use super::framework::Word;
 use super::gossip::peer;
 use super::{CLUSTER, Cluster, Event, MASTERS, Packet};
-use crate::disk::Disk;
+use crate::disk::{Disk, Loss};
 use crate::invariants::Fact;
 use crate::log::{LogImage, LogWrite, after_crash, honesty};
 use crate::network::{Host, Side, StreamNumber};
@@ -42,10 +43,7 @@ pub(super) struct MasterNode {
 
 /// A planted bug: a command says which session it is of, and not where in it.
 fn forget_index(message: &mut MasterMessage) {
-    if let MasterMessage::Launch { fence, .. }
-    | MasterMessage::Kill { fence, .. }
-    | MasterMessage::Forget { fence, .. } = message
-    {
+    if let Some(fence) = fence_of(message) {
         fence.index = Index(0);
     }
 }
@@ -115,12 +113,13 @@ impl Cluster {
     }
 
     /// The process dies. Who may lose its disk: one at a time, until it is replaced.
-    pub(super) fn crash_master(&mut self, host: Host, wipe: bool) {
+    pub(super) fn crash_master(&mut self, host: Host, loss: Loss) {
+        let loss = loss.of_one_at_a_time(self.may_wipe());
         self.handed.died(host);
         let master = &mut self.masters[host.0];
         master.machine = None;
         master.wake = None;
-        master.disk.crash(&mut self.crash_dice);
+        let lost = master.disk.lose(loss, &mut self.crash_dice).is_err();
         after_crash(self.plant, master.disk.image_mut());
         for other in 0..MASTERS {
             let link = self.masters[host.0].links[other].take();
@@ -128,7 +127,7 @@ impl Cluster {
                 self.redial_peer(host, Host(other));
             }
         }
-        if wipe && self.may_wipe() {
+        if lost {
             let old = &self.masters[host.0];
             self.wiped = Some(old.raft);
             let (node, raft) = (NodeId(old.node.0 + 0x100), RaftId(old.raft.0 + 100));
@@ -138,7 +137,7 @@ impl Cluster {
     }
 
     /// Whether the last one that lost its disk has been replaced, as the newest ledger's quorum sees it.
-    fn may_wipe(&self) -> bool {
+    pub(super) fn may_wipe(&self) -> bool {
         let Some(old) = self.wiped else {
             return true;
         };
@@ -353,18 +352,19 @@ impl Cluster {
     }
 
     fn write_log(&mut self, host: Host, write: LogWrite) {
-        let now = self.queue.now();
-        let life = self.hosts.get(host).life;
         let through = self.masters[host.0].disk.write(write);
-        let at = self.hosts.disk_done(host, now);
-        self.queue.push(
-            at,
-            Event::Disk {
-                host,
-                life,
-                through,
-            },
-        );
+        if self.hosts.get(host).disk_full {
+            self.give_master(host, Input::DiskFull);
+        } else {
+            self.sync_soon(host, through);
+        }
+    }
+
+    /// There is room again: what waits is written.
+    pub(super) fn master_has_room(&mut self, host: Host) {
+        let last = self.masters[host.0].disk.last();
+        self.sync_soon(host, last);
+        self.step_master(host, Input::DiskHasRoom);
     }
 
     fn put_out(&mut self, host: Host, output: Output) {
@@ -458,6 +458,7 @@ impl Cluster {
         if let Some(agent) = self.network.end(StreamNumber(conn.0), Side::Dialler) {
             let master = self.masters[host.0].node;
             let (_, node) = self.identity(agent);
+            self.echoes.note(node, message);
             self.tell(&Fact::Commanded {
                 master,
                 node,

@@ -4,6 +4,7 @@
 //! off.
 
 mod agent;
+mod echo;
 mod encore;
 pub mod framework;
 mod gossip;
@@ -12,6 +13,7 @@ mod master;
 mod operator;
 pub mod processes;
 mod settle;
+mod storage;
 mod users;
 
 use std::collections::BTreeMap;
@@ -25,6 +27,7 @@ use shoal_api::{ClusterId, Dice, Index, Instant, NodeId, RaftId, TaskKey};
 use shoal_master::{Ask, State};
 
 use crate::aimed::Aimed;
+use crate::disk::Loss;
 use crate::faults::{self, Fault, Planned, Targets};
 use crate::hosts::Hosts;
 use crate::invariants::{Fact, Watch};
@@ -217,6 +220,7 @@ pub struct Cluster {
     happened: u64,
     aimed: Aimed,
     handed: handed::Handed,
+    echoes: echo::Echoes,
     /// Faults that are at work, and when the last one began or ended.
     trouble: (usize, Instant),
     settled_at: Instant,
@@ -268,6 +272,7 @@ impl Cluster {
             wiped: None,
             happened: 0,
             handed: handed::Handed::default(),
+            echoes: echo::Echoes::new(dice.child("echoes")),
             trouble: (0, Instant::ZERO),
             settled_at: Instant::ZERO,
             aimed: Aimed::new(dice.child("ambushes")),
@@ -486,6 +491,10 @@ impl Cluster {
     fn disk_done(&mut self, host: Host, through: u64) {
         self.trace
             .event(&[2, self.queue.now().as_nanos(), host.0 as u64, through]);
+        if self.hosts.get(host).disk_broken {
+            self.sync_failed(host);
+            return;
+        }
         if host.0 < MASTERS {
             self.master_disk_done(host, through);
         } else {
@@ -674,12 +683,24 @@ impl Cluster {
             &mut out,
         );
         self.carry(out);
-        if let Fault::Crash { host, death, wipe } = planned.fault {
-            if begins {
-                self.crash(host, death, wipe);
-            } else {
-                self.start(host);
+        match planned.fault {
+            Fault::Crash { host, death, wipe } if begins => {
+                let loss = if wipe { Loss::All } else { Loss::UnderWay };
+                self.crash(host, death, loss);
             }
+            Fault::Crash { host, .. } => self.start(host),
+            Fault::Storage { host, what } => self.storage(host, what, begins),
+            Fault::Echo { host } if begins => self.echo(host),
+            Fault::Echo { .. } => {}
+            Fault::Pause { .. }
+            | Fault::Split { .. }
+            | Fault::Deaf { .. }
+            | Fault::Storm { .. }
+            | Fault::SlowDisk { .. }
+            | Fault::Reset { .. }
+            | Fault::Depose
+            | Fault::Ambush
+            | Fault::AmbushAgents => {}
         }
     }
 
@@ -693,12 +714,12 @@ impl Cluster {
 
     /// Somebody wrote down a vote while that is dangerous.
     fn ambushed(&mut self, host: Host) {
-        self.crash(host, Death::Process, false);
+        self.crash(host, Death::Process, Loss::UnderWay);
         let back = self.queue.now() + self.aimed.back(host.0 >= MASTERS);
         self.queue.push(back, Event::Start { host });
     }
 
-    fn crash(&mut self, host: Host, death: Death, wipe: bool) {
+    fn crash(&mut self, host: Host, death: Death, loss: Loss) {
         if !self.hosts.get(host).up {
             return;
         }
@@ -711,9 +732,9 @@ impl Cluster {
         self.carry(out);
         self.gossips[host.0].stop();
         if host.0 < MASTERS {
-            self.crash_master(host, wipe);
+            self.crash_master(host, loss);
         } else {
-            self.crash_agent(host, death);
+            self.crash_agent(host, death, loss);
         }
     }
 }

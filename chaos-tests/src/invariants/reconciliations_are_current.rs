@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shoal_api::{FrameworkId, Index, Reason, TaskState};
+use shoal_offers::TaskRef;
 
 use super::{Fact, Invariant};
 
@@ -30,7 +31,9 @@ impl Invariant for ReconciliationsAreCurrent {
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
         if let Fact::Ledger { index, state } = fact {
             let before = std::mem::take(&mut self.since);
-            for task in state.offers.tasks() {
+            // A task may well be gone although it has a row, when its agent lost its disk.
+            let there = |task: &TaskRef<'_>| task.row.reported != TaskState::Gone;
+            for task in state.offers.tasks().filter(there) {
                 let name = (
                     task.key.framework.clone(),
                     Arc::from(task.key.task.as_str()),

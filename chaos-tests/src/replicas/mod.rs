@@ -13,7 +13,8 @@ use shoal_api::{Dice, Instant, RaftId};
 use shoal_quorum::{Input, Message, Quorum};
 
 use crate::aimed::Aimed;
-use crate::faults::{self, Fault, Planned, Targets};
+use crate::disk::{Damage, Loss};
+use crate::faults::{self, Fault, Planned, Storage, Targets};
 use crate::hosts::Hosts;
 use crate::invariants::{Fact, Watch};
 use crate::network::{Carried, Death, Host, Network, Out, Side, StreamNumber, Weather};
@@ -484,11 +485,48 @@ impl Replicas {
             &mut out,
         );
         self.carry(out);
-        if let Fault::Crash { host, death, wipe } = planned.fault {
-            if begins {
-                self.crash(host, death, wipe);
-            } else {
-                self.start(host);
+        match planned.fault {
+            Fault::Crash { host, death, wipe } if begins => {
+                let loss = if wipe { Loss::All } else { Loss::UnderWay };
+                self.crash(host, death, loss);
+            }
+            Fault::Crash { host, .. } => self.start(host),
+            Fault::Storage { host, what } => self.storage(host, what, begins),
+            Fault::Pause { .. }
+            | Fault::Split { .. }
+            | Fault::Deaf { .. }
+            | Fault::Storm { .. }
+            | Fault::SlowDisk { .. }
+            | Fault::Reset { .. }
+            | Fault::Depose
+            | Fault::Ambush
+            | Fault::AmbushAgents
+            | Fault::Echo { .. } => {}
+        }
+    }
+
+    /// Something begins or ends to be wrong with a disk.
+    fn storage(&mut self, host: Host, what: Storage, begins: bool) {
+        match what {
+            Storage::Torn if begins => {
+                self.crash(host, Death::Machine, Loss::Damage(Damage::Torn));
+            }
+            Storage::Rot if begins => {
+                self.crash(host, Death::Process, Loss::Damage(Damage::Rot));
+            }
+            Storage::Torn | Storage::Rot => self.start(host),
+            Storage::Full => {
+                self.hosts.get_mut(host).disk_full = begins;
+                if !begins && self.hosts.get(host).up {
+                    self.has_room(host);
+                }
+            }
+            Storage::Broken => {
+                let may = self.may_wipe();
+                self.hosts.get_mut(host).disk_broken = begins && may;
+                if !begins {
+                    self.start(host);
+                }
             }
         }
     }
@@ -501,17 +539,18 @@ impl Replicas {
     /// Somebody wrote down a vote while that is dangerous.
     fn ambushed(&mut self, host: Host, life: u64) {
         if self.hosts.lives(host, life) {
-            self.crash(host, Death::Process, false);
+            self.crash(host, Death::Process, Loss::UnderWay);
             let back = self.queue.now() + self.aimed.back(false);
             self.queue.push(back, Event::Start { host });
         }
     }
 
     /// A node dies. Who may lose its disk: one at a time, and only while nobody else is down or new.
-    fn crash(&mut self, host: Host, death: Death, wipe: bool) {
+    pub(super) fn crash(&mut self, host: Host, death: Death, loss: Loss) {
         if !self.hosts.get(host).up {
             return;
         }
+        let loss = loss.of_one_at_a_time(self.may_wipe());
         let now = self.queue.now();
         self.hosts.stop(host);
         self.hosts.disk_idle(host);
@@ -527,8 +566,7 @@ impl Replicas {
             }
         }
         let mut dice = self.dice.child(&format!("crash {}", self.trace.events()));
-        self.nodes[host.0].crash(self.plant, &mut dice);
-        if wipe && self.may_wipe() {
+        if self.nodes[host.0].crash(self.plant, loss, &mut dice) {
             self.lost.push(self.nodes[host.0].id);
             self.nodes[host.0].wipe(self.plant);
         }

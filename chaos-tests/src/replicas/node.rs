@@ -11,10 +11,10 @@ use shoal_quorum::{Applied, Config, Input, Output, Quorum, RaftRole, ReadId, Rec
 use super::client::{Client, Question, Reply};
 use super::register::Register;
 use super::{Event, Packet, REPLICAS, Replicas};
-use crate::disk::Disk;
+use crate::disk::{Disk, Loss};
 use crate::invariants::Fact;
 use crate::log::{LogImage, LogWrite, after_crash, honesty};
-use crate::network::{Host, Out, Side, StreamNumber};
+use crate::network::{Death, Host, Out, Side, StreamNumber};
 use crate::plant::{Defect, Plant};
 
 /// Entries between two snapshots that a replica takes by itself.
@@ -68,14 +68,15 @@ impl Node {
         }
     }
 
-    /// The process dies.
-    pub(super) fn crash(&mut self, plant: Option<Plant>, dice: &mut Dice) {
+    /// The process dies; true if its disk must not be used any more.
+    pub(super) fn crash(&mut self, plant: Option<Plant>, loss: Loss, dice: &mut Dice) -> bool {
         self.machine = None;
-        self.disk.crash(dice);
+        let lost = self.disk.lose(loss, dice).is_err();
         after_crash(plant, self.disk.image_mut());
         self.waiting.clear();
         self.reading.clear();
         self.wake = None;
+        lost
     }
 
     /// The disk is new: so is the voter id.
@@ -131,6 +132,12 @@ impl Replicas {
     }
 
     pub(super) fn disk_done(&mut self, host: Host, through: u64) {
+        if self.hosts.get(host).disk_broken {
+            // It halts, and its operator resets it.
+            self.hosts.get_mut(host).disk_broken = false;
+            self.crash(host, Death::Process, Loss::All);
+            return;
+        }
         for write in self.nodes[host.0].disk.complete(through) {
             match write {
                 LogWrite::Batch { ticket, batch } => {
@@ -248,10 +255,23 @@ impl Replicas {
     }
 
     fn write(&mut self, host: Host, write: LogWrite) {
-        let now = self.queue.now();
-        let life = self.hosts.get(host).life;
         let through = self.nodes[host.0].disk.write(write);
-        let at = self.hosts.disk_done(host, now);
+        if self.hosts.get(host).disk_full {
+            self.give(host, Input::DiskFull);
+        } else {
+            self.sync_soon(host, through);
+        }
+    }
+
+    /// There is room again: what waits is written.
+    pub(super) fn has_room(&mut self, host: Host) {
+        self.sync_soon(host, self.nodes[host.0].disk.last());
+        self.step(host, Input::DiskHasRoom);
+    }
+
+    fn sync_soon(&mut self, host: Host, through: u64) {
+        let life = self.hosts.get(host).life;
+        let at = self.hosts.disk_done(host, self.queue.now());
         self.queue.push(
             at,
             Event::Disk {

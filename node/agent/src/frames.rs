@@ -90,11 +90,16 @@ pub fn split_first(frames: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// All records of a log, the magic in front, and where its last whole frame ends: what follows was torn
-/// by a crash and is to be cut.
+/// by a crash and is to be cut. `synced` is how long the log is known to have been on disk, 0 if that is
+/// not known.
 ///
 /// # Errors
 /// [`FramesError`]; nothing of it may be relied on then.
-pub fn read(bytes: &[u8]) -> Result<(Vec<Record>, usize), FramesError> {
+pub fn read(bytes: &[u8], synced: u64) -> Result<(Vec<Record>, usize), FramesError> {
+    if (bytes.len() as u64) < synced {
+        let offset = bytes.len();
+        return Err(FramesError::Damaged { offset });
+    }
     if !bytes.starts_with(MAGIC) {
         return Err(FramesError::Unknown);
     }
@@ -110,6 +115,9 @@ pub fn read(bytes: &[u8]) -> Result<(Vec<Record>, usize), FramesError> {
         };
         read_records(body, &mut records).ok_or(FramesError::Damaged { offset: at })?;
         at += HEADER + body.len();
+    }
+    if (at as u64) < synced {
+        return Err(FramesError::Damaged { offset: at });
     }
     Ok((records, at))
 }

@@ -9,7 +9,8 @@ use shoal_api::session::{
 };
 use shoal_api::task::Assignment;
 use shoal_api::{
-    AgentId, ClusterId, Fence, HostPort, TaskKey, TaskSpec, TaskState, Terms, limits as words,
+    AgentId, ClusterId, Fence, HostPort, Plant, TaskKey, TaskSpec, TaskState, Terms,
+    limits as words,
 };
 
 use crate::limits;
@@ -326,7 +327,12 @@ impl Agent {
     /// Whether a command is new enough; says so to who sent it if not.
     fn obeys(&mut self, connection: ConnectionId, fence: Fence) -> bool {
         let highest = self.book.fence;
-        if fence >= highest {
+        let plants = self.config.plants;
+        let of_life = |fence: Fence| (fence.epoch, fence.index);
+        if fence >= highest
+            || plants.has(Plant::IgnoreFences)
+            || (plants.has(Plant::IgnoreIncarnations) && of_life(fence) >= of_life(highest))
+        {
             return true;
         }
         self.counters.stale += 1;

@@ -18,6 +18,7 @@ pub mod limits;
 mod log;
 mod record;
 mod recovery;
+pub mod segment;
 mod snapshot;
 mod writer;
 

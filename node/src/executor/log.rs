@@ -105,7 +105,16 @@ impl Log {
             };
             return Ok((log, Vec::new()));
         }
-        let (records, length) = whole(path, &bytes, synced(&mark))?;
+        let read = frames::read(&bytes, synced(&mark));
+        let (records, length) = read.map_err(|error| match error {
+            FramesError::Unknown => LogError::Unknown {
+                path: path.to_owned(),
+            },
+            FramesError::Damaged { offset } => LogError::Damaged {
+                path: path.to_owned(),
+                offset,
+            },
+        })?;
         let file = OpenOptions::new().write(true).open(path).map_err(disk)?;
         if length < bytes.len() {
             tracing::warn!(
@@ -182,27 +191,6 @@ fn lock(path: &Path) -> Result<File, LogError> {
             Err(TryLockError::Error(error)) => return Err(disk(error)),
         }
     }
-}
-
-/// What a log holds and where its last whole frame ends, which is not before what the mark says.
-fn whole(path: &Path, bytes: &[u8], synced: u64) -> Result<(Vec<Record>, usize), LogError> {
-    let damaged = |offset| LogError::Damaged {
-        path: path.to_owned(),
-        offset,
-    };
-    if (bytes.len() as u64) < synced {
-        return Err(damaged(bytes.len()));
-    }
-    let (records, length) = frames::read(bytes).map_err(|error| match error {
-        FramesError::Unknown => LogError::Unknown {
-            path: path.to_owned(),
-        },
-        FramesError::Damaged { offset } => damaged(offset),
-    })?;
-    if (length as u64) < synced {
-        return Err(damaged(length));
-    }
-    Ok((records, length))
 }
 
 /// How long the log was when it was last synced. Without a mark the last frame cannot be missed; with a

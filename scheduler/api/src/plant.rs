@@ -42,6 +42,10 @@ pub enum Plant {
     FiltersOutliveFramework,
     /// Agents start a process before its launch is on their disk.
     SpawnBeforeCheckpoint,
+    /// Agents obey commands of any session and any life of the cluster.
+    IgnoreFences,
+    /// Agents compare fences without the life of the cluster.
+    IgnoreIncarnations,
     /// A suspect that has refuted is declared dead all the same.
     IgnoreRefutations,
 }

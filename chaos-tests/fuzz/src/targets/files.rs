@@ -109,11 +109,11 @@ fn checkpoint_log(input: &[u8]) -> bool {
 }
 
 fn one_log(bytes: &[u8]) -> bool {
-    let Ok((records, end)) = read(bytes) else {
+    let Ok((records, end)) = read(bytes, 0) else {
         return false;
     };
     assert!(end <= bytes.len(), "a log ends within itself");
-    let again = read(&written(&records)).expect("what is written can be read");
+    let again = read(&written(&records), 0).expect("what is written can be read");
     assert_eq!(again.0, records, "a record is read as it was written");
     !records.is_empty()
 }
