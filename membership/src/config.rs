@@ -58,6 +58,9 @@ pub enum TagsError {
     /// A value is too long.
     #[error("value of tag '{key}' has {bytes} bytes, at most {limit} are allowed", limit = limits::TAG_VALUE_BYTES)]
     Value { key: Arc<str>, bytes: usize },
+    /// A key or a value would disturb lists and terminals.
+    #[error("tag '{key}' has a control character", key = key.escape_default())]
+    Character { key: Arc<str> },
     /// Together they are too long.
     #[error("tags take {bytes} bytes, at most {limit} are allowed", limit = limits::TAGS_BYTES)]
     Total { bytes: usize },
@@ -113,6 +116,9 @@ impl NodeTags {
                     key: key.clone(),
                     bytes: key.len(),
                 });
+            }
+            if key.chars().chain(value.chars()).any(char::is_control) {
+                return Err(TagsError::Character { key: key.clone() });
             }
             if value.len() > limits::TAG_VALUE_BYTES {
                 return Err(TagsError::Value {
@@ -320,6 +326,10 @@ mod tests {
         assert!(matches!(
             NodeTags::new(tags(&[("a", 513)])),
             Err(TagsError::Value { .. })
+        ));
+        assert!(matches!(
+            NodeTags::new(tags(&[("a\n", 1)])),
+            Err(TagsError::Character { .. })
         ));
         assert!(matches!(
             NodeTags::new(tags(&[("", 1)])),

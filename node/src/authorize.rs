@@ -36,6 +36,10 @@ pub enum Action {
     Kill,
     /// Change who votes or leads.
     ChangeQuorum,
+    /// Join, leave, take members off the list, change tags.
+    ChangeMembers,
+    /// Tell or ask all members something.
+    Tell,
     /// Take everything that the ledger holds.
     Backup,
     /// Open a connection between nodes.

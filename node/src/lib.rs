@@ -19,6 +19,7 @@ pub mod executor;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod gossip;
+pub mod handlers;
 pub mod limits;
 pub mod log;
 pub mod machine;

@@ -27,6 +27,23 @@ pub const DOCTOR_CLOCKS: usize = 32;
 /// How far clocks may be apart. Ours: schedules and records are of seconds.
 pub const DOCTOR_CLOCK_SECONDS: f64 = 1.0;
 
+/// Event handlers of a node. More: refused. Ours.
+pub const HANDLERS: usize = 32;
+/// Runs that wait for one event handler. More: dropped and counted. Ours.
+pub const HANDLER_JOBS: usize = 256;
+/// How long one run of an event handler may take. Longer: killed. Ours.
+pub const HANDLER_RUN: Duration = Duration::from_secs(60);
+/// Bytes kept of what an event handler writes, of each stream; the rest is dropped. Source: Serf.
+pub const HANDLER_OUTPUT_BYTES: usize = 8 * 1024;
+/// Quiet after which what happened to members is told to event handlers. Source: Serf.
+pub const HANDLER_COALESCE: Duration = Duration::from_secs(1);
+/// How long it is gathered at most. Source: Serf.
+pub const HANDLER_COALESCE_MOST: Duration = Duration::from_secs(3);
+
+/// How long answers to a query of the API count at most. More: refused. Ours: below
+/// [`HTTP_REQUEST`] and [`CLIENT_READ`].
+pub const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// How long the command line waits for a connection. Ours.
 pub const CLIENT_CONNECT: Duration = Duration::from_secs(3);
 /// How long the command line waits for more of an answer. Ours: longer than [`HTTP_REQUEST`].

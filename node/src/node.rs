@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 
+use shoal_api::agent::HostPort;
 use shoal_api::member::Member;
 use shoal_api::session::SessionRefusal;
 use shoal_api::{AgentInfo, ClusterId, Dice, RaftId};
 use shoal_disk::{DataDirectory, Minted};
-use shoal_membership::{Config as GossipConfig, Profile};
+use shoal_membership::{Config as GossipConfig, NodeTags, Profile};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -23,7 +24,9 @@ use crate::config::NodeConfig;
 use crate::descriptors;
 use crate::drive::{self, MasterParts, Search};
 use crate::executor::{self, Executor, ExecutorConfig, ExecutorError, KeeperProgram};
+use crate::gossip::memory::{self, Memory};
 use crate::gossip::{self, End, Gossip, Standing};
+use crate::handlers::{self, Handlers};
 use crate::metrics::{catalogue, counter, gauge};
 use crate::peer::{self, Identity};
 use crate::stop::{self, Stop, Stopper};
@@ -43,7 +46,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// Runs a node until `stop` is set. A keeper that it starts gets `lifeline` as standard input.
-/// `reload` gets the gossip, and changes what it may until the node ends.
+/// `reload` gets the gossip and the event handlers, and changes what it may until the node ends.
 ///
 /// # Errors
 /// What keeps it from running.
@@ -51,11 +54,13 @@ pub async fn run(
     config: NodeConfig,
     lifeline: Option<OwnedFd>,
     stop: Stop,
-    reload: impl FnOnce(Gossip),
+    reload: impl FnOnce(Gossip, Handlers),
 ) -> Result<(), Failure> {
     descriptors::raise();
     let mut node = Node::open(config).await?;
-    reload(node.gossip.clone());
+    let specs = node.config.event_handlers.clone();
+    let handlers = handlers::start(node.gossip.clone(), specs);
+    reload(node.gossip.clone(), handlers);
     let outcome = node.live(lifeline, stop).await;
     node.close().await;
     outcome
@@ -71,6 +76,8 @@ struct Node {
     gossip: Gossip,
     changes: Option<mpsc::Receiver<gossip::Change>>,
     peer: Option<TcpListener>,
+    /// Somebody wants the node to leave.
+    leaving: Stop,
     /// Ends the listeners, after everything else.
     listeners: Stopper,
     /// Ends the agent.
@@ -100,31 +107,28 @@ impl Node {
             true => Some(bind("--agent-http", config.agent_http.bind)?),
             false => None,
         };
-        let running = gossip::start(socket, gossip_config(&config, &data, &me, &dice)?);
+        let memory = Memory::load(&config.data);
+        let mut told = gossip_config(&config, &data, &me, &dice)?;
+        told.clocks = memory.clocks();
+        let running = gossip::start(socket, told);
         let running = running.map_err(|error| refused(&error))?;
         let board = Arc::new(Board::new(config.http.advertise.clone()));
         let api = Arc::new(Api::new(board, policy(&config), Facts::of(&config)));
-        let (listeners, stopped) = stop::pair();
-        tokio::spawn(server::serve(
-            http,
-            Door::Node,
-            Arc::clone(&api),
-            stopped.clone(),
-        ));
-        if let Some(listener) = agent_http {
-            tokio::spawn(server::serve(
-                listener,
-                Door::Agent,
-                Arc::clone(&api),
-                stopped,
-            ));
-        }
+        let (leave, leaving) = stop::pair();
+        let first = api.gossip.set(running.gossip.clone()).is_ok() && api.leave.set(leave).is_ok();
+        assert!(first, "a new API has neither");
+        let listeners = serve(http, agent_http, &api);
         tokio::spawn(show_members(
             running.gossip.watch_members(),
             Arc::clone(&api),
         ));
-        let joined = running.gossip.join(config.join.clone()).await;
+        let joined = running.gossip.join(whom_to_join(&config, &memory)).await;
         joined.map_err(|error| refused(&error))?;
+        tokio::spawn(memory::keep(
+            running.gossip.clone(),
+            config.data.clone(),
+            memory,
+        ));
         tracing::info!(name = %config.name, id = %me.node, generation = me.generation.0,
             roles = %config.roles, "node started");
         Ok(Node {
@@ -136,6 +140,7 @@ impl Node {
             gossip: running.gossip,
             changes: Some(running.changes),
             peer,
+            leaving,
             listeners,
             agent: None,
         })
@@ -143,9 +148,11 @@ impl Node {
 
     /// Runs agent and master until the end is wanted, or one of them cannot go on.
     async fn live(&mut self, lifeline: Option<OwnedFd>, mut stop: Stop) -> Result<(), Failure> {
+        let mut leaving = self.leaving.clone();
         tokio::select! {
             result = self.refuse_strangers() => result?,
             () = stop.wanted() => return Ok(()),
+            () = leaving.wanted() => return Ok(()),
         }
         if self.config.roles.agent {
             self.start_agent(lifeline)?;
@@ -178,6 +185,7 @@ impl Node {
                 result
             }
             () = stop.wanted() => Ok(()),
+            () = leaving.wanted() => Ok(()),
         };
         // The agent first, so that the master here still hears that it will be back.
         if let Some((agent, stopper)) = &mut agent {
@@ -323,9 +331,25 @@ impl Node {
         {
             tracing::warn!("the gossip did not end in good order");
         }
+        if self.leaving.is_wanted() {
+            memory::leave(self.config.data.clone()).await;
+            tracing::info!("left the cluster for good");
+        }
         self.listeners.stop();
         tracing::info!(name = %self.config.name, "node stopped");
     }
+}
+
+/// Answers on the node's address and, on an agent, on the agent's, until what it gives says stop.
+fn serve(http: TcpListener, agent_http: Option<TcpListener>, api: &Arc<Api>) -> Stopper {
+    let (listeners, stopped) = stop::pair();
+    let node = server::serve(http, Door::Node, Arc::clone(api), stopped.clone());
+    tokio::spawn(node);
+    if let Some(listener) = agent_http {
+        let agent = server::serve(listener, Door::Agent, Arc::clone(api), stopped);
+        tokio::spawn(agent);
+    }
+    listeners
 }
 
 /// Waits for the end of the agent; for ever without one.
@@ -363,6 +387,18 @@ fn introduce(config: &NodeConfig, data: &DataDirectory) -> Identity {
     }
 }
 
+/// The addresses that the operator gave, and those of members known before, unless this node left
+/// them for good.
+fn whom_to_join(config: &NodeConfig, memory: &Memory) -> Vec<HostPort> {
+    let mut addresses = config.join.clone();
+    if memory.left && !config.rejoin_after_leave {
+        tracing::info!("this node left for good: it joins nobody that it knew before");
+        return addresses;
+    }
+    addresses.extend(memory.addresses());
+    addresses
+}
+
 fn gossip_config(
     config: &NodeConfig,
     data: &DataDirectory,
@@ -379,7 +415,6 @@ fn gossip_config(
         seed,
     );
     let tags = tags::of(config, me.raft, data.identity().cluster);
-    gossip.tags = tags.map_err(|error| usage("the tags", &error))?;
     let usual = match config.gossip.ip().is_loopback() {
         true => Profile::Local,
         false => Profile::Lan,
@@ -388,6 +423,11 @@ fn gossip_config(
     gossip.tuning = config.gossip_tuning;
     gossip.keep_failed = config.gossip_keep_failed;
     gossip.keep_left = config.gossip_keep_left;
+    let own = tags.map_err(|error| usage("the tags", &error))?;
+    let mut all = config.tags.clone();
+    all.extend(own.into_tags());
+    gossip.tags = NodeTags::new(all).map_err(|error| usage("the tags", &error))?;
+    gossip.replay_events = config.replay_events;
     Ok(gossip)
 }
 

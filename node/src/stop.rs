@@ -24,6 +24,11 @@ impl Stopper {
 }
 
 impl Stop {
+    /// Whether it was said.
+    pub fn is_wanted(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Waits for it.
     pub async fn wanted(&mut self) {
         // An error means that the other side is gone, which says the same.

@@ -20,7 +20,12 @@ const CLUSTER: &str = "cluster";
 const BOOTSTRAP: &str = "bootstrap_expect";
 const VERSION: &str = "version";
 
-/// The tags of this node.
+/// Keys that the node itself says.
+pub const OWN: &[&str] = &[
+    ROLES, HTTP, AGENT_HTTP, PEER, RAFT_ID, CLUSTER, BOOTSTRAP, VERSION,
+];
+
+/// What this node tells about itself, beside the tags that it was given.
 ///
 /// # Errors
 /// [`TagsError`] if a name or an address is too long for the gossip.

@@ -192,6 +192,16 @@ catalogue! {
         "Times this node came back after the others held it for failed.";
     GOSSIP_STALLS = Kind::Counter, "shoal_gossip_stalls_total", [],
         "Times this node was woken much too late to gossip: it was paused, or has no processor.";
+    GOSSIP_EVENTS = Kind::Counter, "shoal_gossip_user_events_total", ["outcome"],
+        "User events: told by this node, heard by gossip, caught up by a synchronisation, or before its time.";
+    GOSSIP_QUERIES = Kind::Counter, "shoal_gossip_queries_total", ["outcome"],
+        "Queries: asked by this node, heard, or left unanswered because too many were open.";
+    GOSSIP_REPLIES = Kind::Counter, "shoal_gossip_query_replies_total", ["outcome"],
+        "Answers to queries: sent, repeated, relayed for others, too late to be sent; received, received again, received too late.";
+    GOSSIP_BROADCASTS = Kind::Counter, "shoal_gossip_broadcasts_total", ["outcome"],
+        "Broadcasts that had no effect: known already, refused, or dropped from a full queue.";
+    HANDLER_RUNS = Kind::Counter, "shoal_event_handler_runs_total", ["outcome"],
+        "Runs of event handlers: succeeded, failed, timed out, dropped from a full queue; and happenings that they missed.";
     GOSSIP_CONFLICTS = Kind::Counter, "shoal_gossip_name_conflicts_total", [],
         "Times another living node was seen with the name of this node.";
     AGENT_REFUSED = Kind::Counter, "shoal_agent_refused_tasks_total", [],

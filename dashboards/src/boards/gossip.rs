@@ -11,7 +11,14 @@ pub fn board() -> Board {
         name: "gossip",
         title: "Shoal: gossip",
         about: "Who sees whom, how often somebody is suspected, and what is dropped.",
-        rows: vec![members(), probes(), suspicion(), datagrams(), streams()],
+        rows: vec![
+            members(),
+            probes(),
+            suspicion(),
+            talk(),
+            datagrams(),
+            streams(),
+        ],
     }
 }
 
@@ -117,6 +124,21 @@ fn suspicion() -> Row {
                 "Others seen with the same name",
                 &catalogue::GOSSIP_CONFLICTS,
             ),
+        ],
+    )
+}
+
+fn talk() -> Row {
+    let by = |metric, label: &str| format!("sum by ({label}) ({})", rate(metric, &[]));
+    let panel = |title, metric| lines(title, Unit::PerSecond, "{{outcome}}", by(metric, "outcome"));
+    row(
+        "Events and queries",
+        vec![
+            panel("User events, over all nodes", &catalogue::GOSSIP_EVENTS),
+            panel("Queries, over all nodes", &catalogue::GOSSIP_QUERIES),
+            panel("Answers to queries", &catalogue::GOSSIP_REPLIES),
+            panel("Broadcasts without effect", &catalogue::GOSSIP_BROADCASTS),
+            panel("Runs of event handlers", &catalogue::HANDLER_RUNS),
         ],
     )
 }

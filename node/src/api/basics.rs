@@ -1,19 +1,17 @@
-//! The endpoints of every node: pages, health, metrics, members, version.
+//! The endpoints of every node: pages, health, metrics, version.
 
 use http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, StatusCode};
-use serde_json::{Value, json};
-use shoal_api::member::{Member, MemberStatus};
 use shoal_master::Answer;
 
 use shoal_mesos::listing::Build;
 
 use super::Api;
 use super::reply::{self, Reply};
-use super::route::{Page, query};
+use super::route::Page;
 use crate::limits;
 use crate::metrics::{Cluster, Form, registry, render};
 
@@ -119,58 +117,6 @@ fn metrics_form(headers: &HeaderMap) -> Form {
         }
     }
     best.1
-}
-
-/// The members of the gossip, as this node sees them, and this node's clock in seconds since 1970.
-pub fn members(api: &Api, wanted: Option<&str>) -> Reply {
-    let wanted = query(wanted, "status");
-    if let Some(status) = &wanted
-        && !STATUSES.iter().any(|known| known.as_str() == status)
-    {
-        let known: Vec<&str> = STATUSES.iter().map(|known| known.as_str()).collect();
-        return reply::problem(
-            StatusCode::BAD_REQUEST,
-            format!("'{status}' is no status of a member"),
-            "",
-            format!("one of {}", known.join(", ")),
-        );
-    }
-    let members = api.board.members();
-    let rows: Vec<Value> = members
-        .iter()
-        .filter(|member| {
-            wanted
-                .as_ref()
-                .is_none_or(|status| member.status.as_str() == status)
-        })
-        .map(member_row)
-        .collect();
-    let time = crate::clock::calendar().as_seconds();
-    reply::json(StatusCode::OK, &json!({ "members": rows, "time": time }))
-}
-
-const STATUSES: [MemberStatus; 5] = [
-    MemberStatus::Alive,
-    MemberStatus::Suspect,
-    MemberStatus::Leaving,
-    MemberStatus::Left,
-    MemberStatus::Failed,
-];
-
-fn member_row(member: &Member) -> Value {
-    let tags: serde_json::Map<String, Value> = member
-        .tags
-        .iter()
-        .map(|(name, value)| ((**name).to_owned(), Value::from(&**value)))
-        .collect();
-    json!({
-        "name": member.name.as_ref().map(|name| name.as_str()),
-        "id": member.id.to_string(),
-        "addr": member.gossip.to_string(),
-        "status": member.status.as_str(),
-        "tags": tags,
-        "generation": member.generation.0,
-    })
 }
 
 #[cfg(test)]

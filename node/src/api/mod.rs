@@ -7,6 +7,7 @@ pub mod body;
 mod counters;
 pub mod facts;
 mod listing;
+pub mod members;
 mod moment;
 mod operator;
 pub mod reply;
@@ -28,11 +29,14 @@ use tokio::sync::Semaphore;
 use crate::authorize::{Action, Caller, Object, Policy};
 use crate::drive::mailbox::Mailbox;
 use crate::executor::Window;
+use crate::gossip::Gossip;
 use crate::limits;
 use crate::metrics::Cluster;
+use crate::stop::Stopper;
 pub use basics::MESOS_VERSION;
 use board::Board;
 use facts::Facts;
+use members::Members;
 use reply::Reply;
 use route::{Door, Endpoint, Ours, Own};
 #[cfg(feature = "fuzzing")]
@@ -47,6 +51,10 @@ pub struct Api {
     pub policy: Policy,
     /// The master of this node, from its start on.
     pub master: OnceLock<Mailbox>,
+    /// The gossip of this node, from its start on.
+    pub gossip: OnceLock<Gossip>,
+    /// Says that this node shall leave the cluster, and end.
+    pub leave: OnceLock<Stopper>,
     /// The agent of this node, from its start on.
     pub agent: OnceLock<Window>,
     /// How the node was started.
@@ -70,6 +78,8 @@ impl Api {
             board,
             policy,
             master: OnceLock::new(),
+            gossip: OnceLock::new(),
+            leave: OnceLock::new(),
             agent: OnceLock::new(),
             facts,
             listings: Arc::new(Semaphore::new(limits::LISTINGS)),
@@ -119,12 +129,12 @@ async fn answer(
     match endpoint {
         Endpoint::Health => basics::health(),
         Endpoint::Version => basics::version(),
-        Endpoint::Page(_) | Endpoint::Metrics | Endpoint::Members | Endpoint::Leader if !read => {
+        Endpoint::Page(_) | Endpoint::Metrics | Endpoint::Leader if !read => {
             reply::method_not_allowed("GET")
         }
         Endpoint::Page(page) => basics::page(page),
         Endpoint::Metrics => basics::metrics(api, request.headers()).await,
-        Endpoint::Members => basics::members(api, request.uri().query()),
+        Endpoint::Members(which) => members::answer(api, which, request).await,
         Endpoint::Scheduler => match master {
             Some(master) => scheduler::call(api, master, request).await,
             None => no_mesos_master(),
@@ -163,7 +173,7 @@ fn asked(endpoint: &Endpoint) -> (Action, Object) {
         Endpoint::Page(_)
         | Endpoint::Health
         | Endpoint::Metrics
-        | Endpoint::Members
+        | Endpoint::Members(Members::List | Members::Own | Members::Stream | Members::Distance)
         | Endpoint::Version
         | Endpoint::Redirect
         | Endpoint::Flags
@@ -175,6 +185,10 @@ fn asked(endpoint: &Endpoint) -> (Action, Object) {
         | Endpoint::Operator
         | Endpoint::Own(Own::State | Own::Operator | Own::Files(_)) => Action::Read,
         Endpoint::Scheduler => Action::Call,
+        Endpoint::Members(Members::Join | Members::Leave | Members::Remove | Members::Tags) => {
+            Action::ChangeMembers
+        }
+        Endpoint::Members(Members::Event | Members::Query | Members::Reachability) => Action::Tell,
         Endpoint::Ours(ours) => match ours {
             Ours::Events
             | Ours::Agents

@@ -4,6 +4,8 @@
 //! slashes and the process' name do not count) holds for Mesos' routes only; ours are exact, and
 //! what belongs to another dialect is never caught by a Mesos route above it.
 
+use super::members::Members;
+
 /// Which listener a request came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
@@ -39,7 +41,7 @@ pub enum Endpoint {
     /// Mesos: an endpoint of an agent.
     Own(Own),
     /// Ours: members of the gossip.
-    Members,
+    Members(Members),
     /// Ours: the leading master.
     Leader,
     /// Ours, answered by masters.
@@ -196,7 +198,7 @@ impl Endpoint {
                 Own::Operator => "operator",
                 Own::Files(_) => "files",
             },
-            Endpoint::Members => "members",
+            Endpoint::Members(_) => "members",
             Endpoint::Leader => "leader",
             Endpoint::Ours(ours) => ours.label(),
         }
@@ -310,7 +312,7 @@ fn exact(path: &str) -> Option<Endpoint> {
         "/runbooks" => Some(Endpoint::Page(Page::Runbooks)),
         "/health" => Some(Endpoint::Health),
         "/metrics" => Some(Endpoint::Metrics),
-        "/shoal/v1/members" => Some(Endpoint::Members),
+        "/shoal/v1/members" => Some(Endpoint::Members(Members::List)),
         _ => None,
     }
 }
@@ -320,7 +322,19 @@ type MakeEndpoint = fn(String) -> Endpoint;
 
 /// Our own routes below `/shoal/v1/`; a name in braces is any one segment, without its percent signs.
 const OURS: &[(&str, MakeEndpoint)] = &[
-    ("members", |_| Endpoint::Members),
+    ("members", |_| Endpoint::Members(Members::List)),
+    ("members/self", |_| Endpoint::Members(Members::Own)),
+    ("members/stream", |_| Endpoint::Members(Members::Stream)),
+    ("members/rtt", |_| Endpoint::Members(Members::Distance)),
+    ("members/join", |_| Endpoint::Members(Members::Join)),
+    ("members/leave", |_| Endpoint::Members(Members::Leave)),
+    ("members/remove", |_| Endpoint::Members(Members::Remove)),
+    ("members/tags", |_| Endpoint::Members(Members::Tags)),
+    ("members/event", |_| Endpoint::Members(Members::Event)),
+    ("members/query", |_| Endpoint::Members(Members::Query)),
+    ("members/reachability", |_| {
+        Endpoint::Members(Members::Reachability)
+    }),
     ("leader", |_| Endpoint::Leader),
     ("events", |_| Endpoint::Ours(Ours::Events)),
     ("agents", |_| Endpoint::Ours(Ours::Agents)),
@@ -429,6 +443,16 @@ pub fn query(query: Option<&str>, key: &str) -> Option<String> {
     })
 }
 
+/// All values of a key in a query, in order.
+pub fn queries(query: Option<&str>, key: &str) -> Vec<String> {
+    let pairs = query.into_iter().flat_map(|query| query.split('&'));
+    let values = pairs.filter_map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name)? == key).then(|| decode(&value.replace('+', " ")))?
+    });
+    values.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -531,6 +555,7 @@ mod tests {
             .map(|(pattern, endpoint)| {
                 let method = match endpoint("x".to_owned()) {
                     Endpoint::Ours(ours) if ours.changes() => "POST",
+                    Endpoint::Members(which) if which.changes() => "POST",
                     _ => "GET",
                 };
                 format!("{method} /shoal/v1/{pattern}")

@@ -14,7 +14,42 @@ const EXAMPLES: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["dev"], &["shoal dev", "shoal dev --masters 3 --agents 3"]),
-    (&["members"], &["shoal members --status failed"]),
+    (
+        &["members"],
+        &[
+            "shoal members --status failed",
+            "shoal members --tag db=mongo -o json",
+            "shoal members --role member --detailed",
+        ],
+    ),
+    (&["join"], &["shoal join 10.0.0.1:7946 10.0.0.2:7946"]),
+    (&["leave"], &["shoal leave --addr 10.0.0.3:5050"]),
+    (
+        &["force-leave"],
+        &["shoal force-leave NODE", "shoal force-leave --prune NODE"],
+    ),
+    (
+        &["tags"],
+        &["shoal tags", "shoal tags --set db=mongo --delete rack"],
+    ),
+    (
+        &["event"],
+        &["shoal event deploy 1.4.2", "shoal event --coalesce reload"],
+    ),
+    (
+        &["query"],
+        &[
+            "shoal query uptime",
+            "shoal query --tag db=mongo --timeout 5 -o json dump-status",
+        ],
+    ),
+    (&["reachability"], &["shoal reachability --timeout 5"]),
+    (
+        &["rtt"],
+        &["shoal rtt NODE", "shoal rtt NODE OTHER -o json"],
+    ),
+    (&["monitor"], &["shoal monitor", "shoal monitor -o json"]),
+    (&["info"], &["shoal info --addr 10.0.0.3:5050"]),
     (&["leader"], &["shoal leader -o json"]),
     (
         &["tasks"],

@@ -8,6 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use shoal_api::Resources;
 use shoal_api::agent::HostPort;
 
+pub use super::members_flags::{
+    EventFlags, ForceLeaveFlags, JoinFlags, MembersFlags, QueryFlags, RttFlags, TagsFlags,
+    WaitFlags,
+};
 use crate::bench::flags::BenchFlags;
 use crate::config::flags::NodeFlags;
 
@@ -65,6 +69,26 @@ pub enum Command {
     Keeper(KeeperFlags),
     /// List the members of the gossip.
     Members(MembersFlags),
+    /// Make a node join others.
+    Join(JoinFlags),
+    /// Make a node leave for good: it tells the others, and ends.
+    Leave,
+    /// Take a member that failed off the list.
+    ForceLeave(ForceLeaveFlags),
+    /// Show or change the tags that a node was given.
+    Tags(TagsFlags),
+    /// Tell all members an event.
+    Event(EventFlags),
+    /// Ask members, and print their answers.
+    Query(QueryFlags),
+    /// Ask all members for a sign of life.
+    Reachability(WaitFlags),
+    /// Say how long a round trip between two members takes, by their coordinates.
+    Rtt(RttFlags),
+    /// Print what happens among the members, as it happens.
+    Monitor,
+    /// Show a node as it sees itself.
+    Info,
     /// Show the leading master.
     Leader,
     /// List tasks.
@@ -161,14 +185,6 @@ pub struct DashboardsFlags {
     /// Where the alerts link to; the page is served by every node.
     #[arg(long, value_name = "URL", default_value = shoal_dashboards::RUNBOOKS)]
     pub runbooks: String,
-}
-
-/// `shoal members`.
-#[derive(Args, Clone, Debug)]
-pub struct MembersFlags {
-    /// Only members of this status: alive, suspect, leaving, left or failed.
-    #[arg(long, value_name = "S", value_parser = ["alive", "suspect", "leaving", "left", "failed"])]
-    pub status: Option<String>,
 }
 
 /// `shoal tasks`, which is `shoal ps` too.

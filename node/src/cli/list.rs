@@ -1,10 +1,10 @@
-//! The commands that list: members, the leader, tasks, agents, frameworks.
+//! The commands that list: the leader, tasks, agents, frameworks.
 
 use serde_json::Value;
 
 use super::client::{Client, encode};
 use super::exit::Failure;
-use super::flags::{MembersFlags, OffersFlags, OutputForm, TasksFlags};
+use super::flags::{OffersFlags, OutputForm, TasksFlags};
 use super::output::{Column, print_json, print_list, print_text, text_at};
 
 /// A column whose cell is the text at a pointer; a list's items are joined by commas.
@@ -21,26 +21,6 @@ macro_rules! column {
             },
         }
     };
-}
-
-/// `shoal members`.
-///
-/// # Errors
-/// What the API says.
-pub fn members(client: &Client, form: OutputForm, flags: &MembersFlags) -> Result<(), Failure> {
-    let path = match &flags.status {
-        Some(status) => format!("/shoal/v1/members?status={}", encode(status)),
-        None => "/shoal/v1/members".to_owned(),
-    };
-    let columns = [
-        column!("NAME", "/name"),
-        column!("ADDR", "/addr"),
-        column!("STATUS", "/status"),
-        column!("ROLES", "/tags/roles"),
-        column!("GENERATION", "/generation"),
-        column!("ID", "/id"),
-    ];
-    print_list(form, &client.get(&path)?, "members", &columns)
 }
 
 /// `shoal leader`.

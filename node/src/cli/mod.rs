@@ -13,6 +13,8 @@ mod explain;
 pub mod flags;
 mod inspect;
 mod list;
+mod members;
+mod members_flags;
 mod node;
 mod offline;
 mod output;
@@ -65,7 +67,17 @@ fn execute(flags: Flags) -> Result<ExitCode, Failure> {
         Command::Doctor(flags) => return doctor::run(&client()?, form, flags),
         Command::Config { command } => return config::run(form, command),
         Command::Dashboards(flags) => dashboards::write(flags),
-        Command::Members(flags) => list::members(&client()?, form, flags),
+        Command::Members(flags) => members::members(&client()?, form, flags),
+        Command::Join(flags) => members::join(&client()?, form, flags),
+        Command::Leave => members::leave(&client()?, form),
+        Command::ForceLeave(flags) => members::force_leave(&client()?, form, flags),
+        Command::Tags(flags) => members::tags(&client()?, form, flags),
+        Command::Event(flags) => members::event(&client()?, form, flags),
+        Command::Query(flags) => members::query(&client()?, form, flags),
+        Command::Reachability(flags) => members::reachability(&client()?, form, flags),
+        Command::Rtt(flags) => members::rtt(&client()?, form, flags),
+        Command::Monitor => members::monitor(&client()?, form),
+        Command::Info => members::info(&client()?, form),
         Command::Leader => list::leader(&client()?, form),
         Command::Tasks(flags) => list::tasks(&client()?, form, flags),
         Command::Offers(flags) => list::offers(&client()?, form, flags),

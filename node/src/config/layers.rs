@@ -231,6 +231,10 @@ mod tests {
             ("gossip_keep_failed", "3600"),
             ("gossip_keep_left", "3601"),
             ("insecure", "true"),
+            ("tags", "db=mongo,rack=a"),
+            ("event_handlers", "user:deploy=/bin/true"),
+            ("replay_events", "true"),
+            ("rejoin_after_leave", "true"),
             ("log_level", "debug"),
             ("log_format", "json"),
         ];

@@ -7,6 +7,7 @@ pub mod attributes;
 pub mod check;
 pub(crate) mod file;
 pub mod flags;
+pub mod given_tags;
 pub mod gossip;
 pub mod key;
 pub mod layers;
@@ -20,10 +21,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use shoal_api::agent::HostPort;
+use shoal_api::member::Tags;
 use shoal_api::{Attribute, Name, Resources};
 use shoal_membership::{Label, Profile, Tuning};
 
 use crate::cli::{Exit, Failure};
+use crate::handlers::HandlerSpec;
 use crate::machine::Machine;
 use crate::roles::NodeRoles;
 use attributes::Attributes;
@@ -82,6 +85,14 @@ pub struct NodeConfig {
     pub gossip_keep_failed: Duration,
     /// How long members that left are remembered.
     pub gossip_keep_left: Duration,
+    /// Tags that others find it by.
+    pub tags: Tags,
+    /// Scripts that run on what happens among the members.
+    pub event_handlers: Vec<HandlerSpec>,
+    /// Whether it is told the events of before it joined.
+    pub replay_events: bool,
+    /// Whether it joins those that it knew, though it left for good.
+    pub rejoin_after_leave: bool,
     /// Whether strangers may reach it.
     pub insecure: bool,
 }
@@ -161,6 +172,10 @@ impl NodeConfig {
             gossip_tuning,
             gossip_keep_failed: settings.gossip_keep_failed.duration(),
             gossip_keep_left: settings.gossip_keep_left.duration(),
+            tags: settings.tags.get().clone(),
+            event_handlers: settings.event_handlers,
+            replay_events: settings.replay_events,
+            rejoin_after_leave: settings.rejoin_after_leave,
             insecure: settings.insecure,
         })
     }

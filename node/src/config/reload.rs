@@ -13,6 +13,7 @@ use super::load;
 use super::problem::Problems;
 use super::settings::{KEYS, Settings};
 use crate::gossip::Gossip;
+use crate::handlers::{HandlerSpec, Handlers};
 use crate::log::Log;
 use crate::metrics::{catalogue, counter, gauge};
 
@@ -33,6 +34,8 @@ pub struct Reloader {
 struct Change {
     /// Addresses to join through that were not there before.
     join: Vec<HostPort>,
+    /// The event handlers, if they are others.
+    handlers: Option<Vec<HandlerSpec>>,
     /// Whether the log's filter is another one.
     log: bool,
     /// Keys that have another value, which waits for a restart.
@@ -53,7 +56,7 @@ impl Reloader {
     }
 
     /// Reads again at every signal; ends with the gossip.
-    pub async fn serve(mut self, mut hang_up: Signal, gossip: Gossip) {
+    pub async fn serve(mut self, mut hang_up: Signal, gossip: Gossip, handlers: Handlers) {
         while hang_up.recv().await.is_some() {
             // The file may be on a slow disk, or worse a pipe: nobody else waits for it.
             let flags = self.flags.clone();
@@ -64,6 +67,9 @@ impl Reloader {
                     let joined = change.join.len();
                     if joined > 0 && gossip.join(change.join).await.is_err() {
                         return;
+                    }
+                    if let Some(specs) = change.handlers {
+                        handlers.set(specs);
                     }
                     self.applied.increment(1);
                     self.waiting.set(change.waiting.len() as f64);
@@ -102,6 +108,7 @@ impl Reloader {
         }
         self.current.log_level = new.log_level;
         self.current.join = new.join;
+        self.current.event_handlers = new.event_handlers;
         change
     }
 }
@@ -113,6 +120,7 @@ fn difference(old: &Settings, new: &Settings) -> Change {
     let fresh = new.join.iter().filter(|seed| !old.join.contains(seed));
     Change {
         join: fresh.cloned().collect(),
+        handlers: (old.event_handlers != new.event_handlers).then(|| new.event_handlers.clone()),
         log: old.log_level != new.log_level,
         waiting: waiting.map(|(key, _)| key.name).collect(),
     }
@@ -135,10 +143,12 @@ mod tests {
             log_level: LogFilter::parse("debug").unwrap(),
             http: "127.0.0.1:6050".parse().unwrap(),
             insecure: true,
+            event_handlers: vec![HandlerSpec::parse("a.sh").unwrap()],
             ..Settings::default()
         };
         let expected = Change {
             join: vec![HostPort::new("c", 3)],
+            handlers: Some(vec![HandlerSpec::parse("a.sh").unwrap()]),
             log: true,
             waiting: vec!["http", "insecure"],
         };
@@ -151,7 +161,7 @@ mod tests {
         let names: Vec<&str> = live.map(|key| key.name).collect();
         assert_eq!(
             names,
-            ["join", "log_level"],
+            ["join", "event_handlers", "log_level"],
             "`take` must know each of them"
         );
     }

@@ -9,10 +9,12 @@ use shoal_api::{Name, Resources};
 use shoal_membership::Label;
 
 use super::attributes::Attributes;
+use super::given_tags::GivenTags;
 use super::gossip::{Few, GossipProfile, Millis};
 use super::key::{Key, QuorumSize, Reload, Seconds, Setting, Standard};
 use super::layers::Layers;
 use super::problem::Problem;
+use crate::handlers::HandlerSpec;
 use crate::log::{LogFilter, LogFormat};
 use crate::roles::NodeRole;
 
@@ -118,6 +120,14 @@ settings! {
         "how long a member that left is remembered; who was away for longer may still list it";
     insecure: bool, Value("false"), Restart,
         "allow listening on addresses that other machines can reach, without authentication";
+    tags: GivenTags, Unset("none"), Restart,
+        "tags that other members find the node by; `shoal tags` changes them while it runs";
+    event_handlers: Vec<HandlerSpec>, Unset("none"), Live,
+        "scripts to run on what happens among the members, as Serf runs them";
+    replay_events: bool, Value("false"), Restart,
+        "whether a new node is told the user events of before it joined";
+    rejoin_after_leave: bool, Value("false"), Restart,
+        "whether a node that left by `shoal leave` joins those that it knew again at its start";
     log_level: LogFilter, Value("info"), Live,
         "what is logged";
     log_format: LogFormat, Value("text"), Restart,

@@ -126,7 +126,7 @@ async fn run_here(settings: Settings, signals: &mut Signals) -> Result<(), Failu
         .map_err(|error| system("copy a socket", &error))?;
     let config = NodeConfig::of(settings)?;
     let (stop_node, stopped) = stop::pair();
-    let life = node::run(config, Some(keeper), stopped, drop);
+    let life = node::run(config, Some(keeper), stopped, |_, _| ());
     tokio::pin!(life);
     let usable = announce_usable(api, agents);
     tokio::pin!(usable);

@@ -112,7 +112,7 @@ impl Counts {
             reply_missed: counter(&GOSSIP_DROPPED, &["reply_missed"]),
             missed: counter(&GOSSIP_DROPPED, &["change_missed"]),
             members: STATUSES.map(|status| gauge(&MEMBERS, &[status.as_str()])),
-            plain: plain(),
+            plain: plain().into_iter().chain(talk()).collect(),
             trips: histogram(&catalogue::GOSSIP_TRIPS, &[]),
             health: gauge(&catalogue::GOSSIP_HEALTH, &[]),
             queued: ["updates", "news", "broadcasts"].map(queue),
@@ -175,4 +175,32 @@ impl Counts {
             self.trips.record_many(end as f64 / 1e6, trips);
         }
     }
+}
+
+/// The counters of events, queries and broadcasts.
+fn talk() -> Vec<Plain> {
+    let of = |metric, outcome: &'static str, count: fn(&Stats) -> u64| {
+        (counter(metric, &[outcome]), count)
+    };
+    let (events, queries) = (&catalogue::GOSSIP_EVENTS, &catalogue::GOSSIP_QUERIES);
+    let (replies, broadcasts) = (&catalogue::GOSSIP_REPLIES, &catalogue::GOSSIP_BROADCASTS);
+    vec![
+        of(events, "told", |stats| stats.events_told),
+        of(events, "heard", |stats| stats.events_heard),
+        of(events, "caught_up", |stats| stats.events_caught_up),
+        of(events, "before", |stats| stats.events_before),
+        of(queries, "asked", |stats| stats.queries_asked),
+        of(queries, "heard", |stats| stats.queries_heard),
+        of(queries, "unanswered", |stats| stats.queries_unanswered),
+        of(replies, "sent", |stats| stats.answers_sent),
+        of(replies, "repeated", |stats| stats.replies_repeated),
+        of(replies, "relayed", |stats| stats.answers_relayed),
+        of(replies, "late", |stats| stats.answers_late),
+        of(replies, "received", |stats| stats.replies),
+        of(replies, "received_again", |stats| stats.replies_known),
+        of(replies, "received_late", |stats| stats.replies_late),
+        of(broadcasts, "known", |stats| stats.broadcasts_known),
+        of(broadcasts, "refused", |stats| stats.broadcasts_refused),
+        of(broadcasts, "dropped", |stats| stats.broadcasts_dropped),
+    ]
 }

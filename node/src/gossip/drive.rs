@@ -14,8 +14,9 @@ use super::counts::Counts;
 use super::net::Socket;
 use super::seeds::Resolving;
 use super::streams::{Happened, Streams};
+use super::tags::TagBook;
 use super::talk::Waiting;
-use super::{Change, End, Happening, Removal, Request, Standing, limits};
+use super::{Change, End, Happening, Picture, Removal, Request, Standing, limits};
 
 /// The machine's clock: nanoseconds since the driver was made.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +52,7 @@ pub(super) struct Drive {
     resolving: Resolving,
     waiting: Waiting,
     streams: Streams,
+    tags: TagBook,
     shown: Shown,
     counts: Counts,
     counted: Instant,
@@ -68,6 +70,7 @@ impl Drive {
         mut socket: Socket,
         requests: mpsc::Receiver<Request>,
         shown: Shown,
+        tags: TagBook,
     ) -> Drive {
         let counts = Counts::new();
         counts.members(&shown.members.borrow());
@@ -79,6 +82,7 @@ impl Drive {
             requests,
             resolving: Resolving::default(),
             waiting: Waiting::default(),
+            tags,
             shown,
             counts,
             counted: Instant::ZERO,
@@ -171,7 +175,17 @@ impl Drive {
                 self.step(Input::Join { seeds });
             }
             Request::Leave => self.step(Input::Leave),
-            Request::SetTags(tags) => self.step(Input::SetTags(tags)),
+            Request::SetTags(own) => {
+                // What an operator gave fitted beside the old ones; if it does not beside these, it goes.
+                let tags = self.tags.set_own(own);
+                self.step(Input::SetTags(tags));
+            }
+            Request::ChangeTags(change, answer) => {
+                let changed = self.tags.change(change);
+                let told = changed.map(|tags| self.step(Input::SetTags(tags)));
+                drop(answer.send(told));
+            }
+            Request::Picture(answer) => drop(answer.send(self.picture())),
             Request::Tell(event) => self.step(Input::TellEvent(event)),
             Request::Ask(request, asker) => {
                 let token = self.waiting.add(asker);
@@ -185,6 +199,17 @@ impl Drive {
             Request::Rtt(a, b, answer) => drop(answer.send(self.machine.rtt(a, b))),
             // An asker that is gone does not miss its answer.
             Request::Stats(answer) => drop(answer.send(self.machine.stats().clone())),
+        }
+    }
+
+    fn picture(&self) -> Picture {
+        Picture {
+            me: self.machine.me().clone(),
+            joined: self.machine.is_joined(),
+            name_holder: self.machine.name_holder(),
+            clocks: self.machine.clocks(),
+            queued: self.machine.queued(),
+            queries: self.machine.queries_open(),
         }
     }
 

@@ -12,6 +12,13 @@ pub const CHANGES: usize = 1_024;
 pub const HAPPENINGS: usize = 1_024;
 /// Replies to one query that wait for its asker. Full: dropped and counted.
 pub const REPLIES: usize = 1_024;
+/// Members whose addresses are kept on disk, to join through after a restart: as many as there may
+/// be seeds, half of them.
+pub const REMEMBERED: usize = shoal_membership::limits::SEEDS / 2;
+/// How long changes of what is kept on disk are gathered.
+pub const REMEMBER: Duration = Duration::from_millis(500);
+/// How often it is looked at without a change.
+pub const REMEMBER_AGAIN: Duration = Duration::from_secs(10);
 /// Datagrams read, or requests taken, before the machine's deadlines get their turn.
 pub const BATCH: usize = 64;
 /// Bytes that the kernel keeps for the socket in each direction; beyond it datagrams are lost.

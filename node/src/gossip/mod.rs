@@ -7,9 +7,11 @@
 mod counts;
 mod drive;
 pub mod limits;
+pub mod memory;
 mod net;
 mod seeds;
 mod streams;
+mod tags;
 mod talk;
 
 use std::io;
@@ -19,7 +21,8 @@ use std::time::Duration;
 use shoal_api::member::{Member, MemberEvent};
 use shoal_api::{Generation, HostPort, Name, NodeId};
 use shoal_membership::{
-    AnswerBody, Config, ConfigError, EventBody, Membership, NodeTags, QueryKey, QueryRequest, Stats,
+    AnswerBody, Clocks, Config, ConfigError, EventBody, Membership, NodeTags, QueryKey,
+    QueryRequest, Stats,
 };
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -29,6 +32,7 @@ use tokio::task::JoinHandle;
 mod tests;
 
 pub use net::Socket;
+pub use tags::{TagChange, TagRefusal};
 pub use talk::{Happening, Returned};
 
 /// Why the gossip did not start.
@@ -86,11 +90,30 @@ pub enum End {
     Abandoned,
 }
 
+/// How the gossip of this node is at the moment.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// This node.
+    pub me: Member,
+    /// Whether another living member is known.
+    pub joined: bool,
+    /// The living node that has this node's name.
+    pub name_holder: Option<NodeId>,
+    /// How far it has heard.
+    pub clocks: Clocks,
+    /// News and broadcasts that wait to be spread.
+    pub queued: (usize, usize),
+    /// Queries of its own that wait for answers, and those that it may answer.
+    pub queries: (usize, usize),
+}
+
 #[derive(Debug)]
 enum Request {
     Join(Vec<HostPort>),
     Leave,
     SetTags(NodeTags),
+    ChangeTags(TagChange, oneshot::Sender<Result<(), TagRefusal>>),
+    Picture(oneshot::Sender<Picture>),
     Tell(EventBody),
     Ask(QueryRequest, mpsc::Sender<Returned>),
     Answer(QueryKey, AnswerBody),
@@ -138,6 +161,7 @@ pub fn start(socket: Socket, config: Config) -> Result<Running, StartError> {
     let machine = Membership::new(config, clock.now())?;
     let (requests, requested) = mpsc::channel(limits::REQUESTS);
     let (changes, changed) = mpsc::channel(limits::CHANGES);
+    let tags = tags::TagBook::new(&machine.me().tags);
     let first: Arc<[Member]> = machine.members().cloned().collect();
     let (show_members, members) = watch::channel(first);
     let (show_standing, standing) = watch::channel(Standing::Running);
@@ -153,6 +177,7 @@ pub fn start(socket: Socket, config: Config) -> Result<Running, StartError> {
             standing: show_standing,
             happenings: happenings.clone(),
         },
+        tags,
     );
     Ok(Running {
         gossip: Gossip {
@@ -211,7 +236,7 @@ impl Gossip {
         }
     }
 
-    /// Tells other tags about this node.
+    /// Tells other tags about this node; those that an operator gave it stay.
     ///
     /// # Errors
     /// [`Ended`] if the gossip is over.
@@ -226,6 +251,26 @@ impl Gossip {
     pub async fn rtt(&self, a: NodeId, b: NodeId) -> Result<Option<Duration>, Ended> {
         let (answer, answered) = oneshot::channel();
         self.request(Request::Rtt(a, b, answer)).await?;
+        answered.await.map_err(|_| Ended)
+    }
+
+    /// Changes the tags that an operator gave this node; its own stay.
+    ///
+    /// # Errors
+    /// [`Ended`] if the gossip is over; within, [`TagRefusal`], and nothing changed.
+    pub async fn change_tags(&self, change: TagChange) -> Result<Result<(), TagRefusal>, Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.request(Request::ChangeTags(change, answer)).await?;
+        answered.await.map_err(|_| Ended)
+    }
+
+    /// How the gossip of this node is.
+    ///
+    /// # Errors
+    /// [`Ended`] if the gossip is over.
+    pub async fn picture(&self) -> Result<Picture, Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.request(Request::Picture(answer)).await?;
         answered.await.map_err(|_| Ended)
     }
 

@@ -5,4 +5,5 @@
 mod config;
 mod doctor;
 mod full_disk;
+mod members;
 mod process;

@@ -4,7 +4,7 @@ mod backup;
 mod events;
 mod lists;
 mod names;
-mod page;
+pub(super) mod page;
 mod quorum;
 mod runs;
 mod tasks;
