@@ -66,7 +66,7 @@ pub struct Master {
 const LAZY: Duration = Duration::from_secs(1);
 /// The same while only one framework wants offers: nobody could be offered what it gives back, so
 /// that a quiet cluster writes less. Ours.
-const LAZY_ALONE: Duration = Duration::from_secs(4);
+const LAZY_ALONE: Duration = Duration::from_secs(6);
 
 /// Commands that nothing waits for: they ride the next send, or what another master has written.
 #[derive(Debug, Default)]

@@ -595,7 +595,7 @@ fn a_decline_waits_while_nobody_else_wants_the_offer() {
     };
     let call = stage.call(decline(vec![stage.offer.id]));
     assert!(matches!(cluster.ask(leader, call), Answer::Done));
-    cluster.run(Duration::from_secs(2));
+    cluster.run(Duration::from_secs(5));
     assert_eq!(out(&cluster, &stage.framework), 1, "nothing was written");
     // Somebody else's entry ends the quiet, and the next framework is offered what was given back.
     let (_, other, _) = cluster.subscribe(leader);
