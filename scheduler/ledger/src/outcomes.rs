@@ -183,16 +183,12 @@ impl Outcomes {
 
     /// Forgets a sender's outcomes below a counter.
     fn evict(&mut self, node: NodeId, below: u64) {
-        let mut gone = 0;
-        while let Some(key) = self
-            .kept
-            .range((node, 0)..(node, below))
-            .next()
-            .map(|(key, _)| *key)
-        {
-            self.kept.remove(&key);
-            gone += 1;
+        let released = self.kept.range((node, 0)..(node, below));
+        let released: Vec<(NodeId, u64)> = released.map(|(key, _)| *key).collect();
+        for key in &released {
+            self.kept.remove(key);
         }
+        let gone = released.len() as u32;
         if gone > 0 {
             self.senders
                 .update(&node, |row| row.kept -= gone)

@@ -23,6 +23,8 @@ use crate::limits::{CHUNKS_PER_BRANCH, ROWS_PER_CHUNK};
 pub struct Sorted<K, V> {
     branches: Arc<Vec<Branch<K, V>>>,
     len: usize,
+    /// Where the last write was: a hint, which may point anywhere.
+    last: Place,
 }
 
 /// A part of the map: what is below it, and where that begins.
@@ -53,7 +55,7 @@ impl<K: Clone, T> Clone for Part<K, T> {
 }
 
 /// Where a row is, or where it would be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Place {
     branch: usize,
     chunk: usize,
@@ -65,6 +67,7 @@ impl<K, V> Clone for Sorted<K, V> {
         Sorted {
             branches: Arc::clone(&self.branches),
             len: self.len,
+            last: self.last,
         }
     }
 }
@@ -74,6 +77,7 @@ impl<K, V> Default for Sorted<K, V> {
         Sorted {
             branches: Arc::new(Vec::new()),
             len: 0,
+            last: Place::default(),
         }
     }
 }
@@ -151,6 +155,7 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
             return None;
         }
         let (place, found) = self.find(&key);
+        self.last = place;
         let branches = Arc::make_mut(&mut self.branches);
         let branch = &mut branches[place.branch];
         let chunks = Arc::make_mut(&mut branch.below);
@@ -197,6 +202,7 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
         if !found {
             return None;
         }
+        self.last = place;
         let branch = &mut Arc::make_mut(&mut self.branches)[place.branch];
         let chunk = &mut Arc::make_mut(&mut branch.below)[place.chunk];
         Some(&mut Arc::make_mut(&mut chunk.below)[place.row].1)
@@ -209,6 +215,7 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
             return None;
         }
         self.len -= 1;
+        self.last = place;
         let branches = Arc::make_mut(&mut self.branches);
         let chunks = Arc::make_mut(&mut branches[place.branch].below);
         let rows = Arc::make_mut(&mut chunks[place.chunk].below);
@@ -261,6 +268,9 @@ impl<K: Ord + Clone, V: Clone> Sorted<K, V> {
         if let Some(place) = self.end_before(key) {
             return (place, false);
         }
+        if let Some(near) = self.near_last(key) {
+            return near;
+        }
         let mut place = Place {
             branch: part_of(&self.branches, key),
             chunk: 0,
@@ -290,13 +300,45 @@ impl<K: Ord, V> Sorted<K, V> {
             row: rows.len(),
         })
     }
+
+    /// What [`Sorted::find`] finds, if it is where the last write was or right beside: keys that are
+    /// written one after the other are mostly neighbours, and so are the reads before those writes.
+    fn near_last(&self, key: &K) -> Option<(Place, bool)> {
+        let last = self.last;
+        let chunks = &self.branches.get(last.branch)?.below;
+        let rows = &chunks.get(last.chunk)?.below;
+        let at = |row, found| Some((Place { row, ..last }, found));
+        match rows.get(last.row)?.0.cmp(key) {
+            Ordering::Equal => at(last.row, true),
+            Ordering::Less => {
+                let row = last.row + 1;
+                let next = match rows.get(row) {
+                    Some((next, _)) => next,
+                    None => &chunks.get(last.chunk + 1)?.first,
+                };
+                match next.cmp(key) {
+                    Ordering::Greater => at(row, false),
+                    Ordering::Equal if row < rows.len() => at(row, true),
+                    Ordering::Equal | Ordering::Less => None,
+                }
+            }
+            Ordering::Greater => {
+                let row = last.row.checked_sub(1)?;
+                match rows[row].0.cmp(key) {
+                    Ordering::Less => at(last.row, false),
+                    Ordering::Equal => at(row, true),
+                    Ordering::Greater => None,
+                }
+            }
+        }
+    }
 }
 
 /// The last part that does not begin after the key, else the first.
 fn part_of<K: Ord, T>(parts: &[Part<K, T>], key: &K) -> usize {
-    parts
-        .partition_point(|part| part.first.cmp(key) != Ordering::Greater)
-        .saturating_sub(1)
+    // Whether the first one begins after the key makes no difference.
+    let later = parts.get(1..).unwrap_or_default();
+    later.partition_point(|part| part.first.cmp(key) != Ordering::Greater)
 }
 
 /// Splits a branch that has grown too large; the last one is left full, for ascending keys.
@@ -442,8 +484,14 @@ mod tests {
             let mut dice = Dice::new(seed);
             let (mut sorted, mut model) = (Sorted::new(), BTreeMap::new());
             let mut images: Vec<(Sorted<u64, u64>, BTreeMap<u64, u64>)> = Vec::new();
+            let mut key = 0;
             for step in 0..3_000_u64 {
-                let key = dice.below(400);
+                // Runs of neighbours, in both directions, and leaps.
+                key = match dice.below(4) {
+                    0 => dice.below(400),
+                    1 => (key + 399) % 400,
+                    2.. => (key + 1) % 400,
+                };
                 match dice.below(8) {
                     0..=3 => assert_eq!(sorted.insert(key, step), model.insert(key, step)),
                     4..=6 => assert_eq!(sorted.remove(&key), model.remove(&key)),
@@ -456,6 +504,9 @@ mod tests {
                 }
                 if step % 500 == 0 {
                     images.push((sorted.clone(), model.clone()));
+                }
+                for near in key.saturating_sub(2)..key + 3 {
+                    assert_eq!(sorted.get(&near), model.get(&near));
                 }
                 let (from, to) = (dice.below(400), dice.below(400));
                 if from <= to {

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use shoal_api::{RaftId, RequestId};
 
 use crate::limits::OUTSTANDING;
-use crate::state::Outcome;
 
 /// Who asked for what, and what is to be told. Soft state of a leadership.
 ///
@@ -27,12 +26,11 @@ impl Guests {
         self.asked.insert(request, guest);
     }
 
-    /// A command was applied; of interest if a guest asked for it.
-    pub(crate) fn applied(&mut self, request: RequestId, outcome: &Outcome) {
+    /// A command was applied, with this encoded outcome; of interest if a guest asked for it.
+    pub(crate) fn applied(&mut self, request: RequestId, outcome: &Bytes) {
         if let Some(guest) = self.asked.remove(&request) {
-            let outcome = postcard::to_allocvec(outcome).expect("memory takes an outcome");
             let answers = self.answers.entry(guest).or_default();
-            answers.push((request, Bytes::from(outcome)));
+            answers.push((request, outcome.clone()));
         }
     }
 

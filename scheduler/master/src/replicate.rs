@@ -123,6 +123,7 @@ impl Master {
         let AppliedCommand {
             request,
             outcome,
+            encoded,
             effects,
             charter,
             events: _,
@@ -137,8 +138,8 @@ impl Master {
         }
         if let Some(lead) = &mut self.lead {
             lead.queue.applied(request);
-            if let Some(outcome) = &outcome {
-                lead.guests.applied(request, outcome);
+            if outcome.is_some() {
+                lead.guests.applied(request, &encoded);
             }
         }
         match charter {
@@ -347,13 +348,16 @@ impl Master {
                 self.stats.bad_messages += 1;
                 continue;
             }
-            let known = (!applies).then(|| self.state.outcome_of(request)).flatten();
+            let known = match applies {
+                true => None,
+                false => self.state.encoded_outcome_of(&request),
+            };
             let Some(lead) = &mut self.lead else { continue };
             if !applies {
                 lead.guests.asks(request, from);
             }
             if let Some(outcome) = known {
-                lead.guests.applied(request, &outcome);
+                lead.guests.applied(request, outcome);
                 continue;
             }
             lead.queue.push(forwarded, lowest);

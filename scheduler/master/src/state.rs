@@ -132,6 +132,8 @@ pub struct AppliedCommand {
     pub request: RequestId,
     /// What came of it; `None` if nobody can wait for it any more.
     pub outcome: Option<Outcome>,
+    /// The same as it is kept; empty where there is none.
+    pub encoded: Bytes,
     /// What it changed.
     pub effects: Vec<Effect>,
     /// What it changed in the charter.
@@ -151,7 +153,12 @@ pub struct State {
     pub runs: Runs,
     outcomes: Outcomes,
     plants: Plants,
+    /// Where outcomes are encoded.
+    scratch: Vec<u8>,
 }
+
+/// The room for encoding that is kept between outcomes. Ours: most are smaller.
+const SCRATCH_BYTES: usize = 4_096;
 
 impl State {
     /// An empty state.
@@ -200,8 +207,12 @@ impl State {
 
     /// The outcome of a request, if it is remembered.
     pub fn outcome_of(&self, request: RequestId) -> Option<Outcome> {
-        let bytes = self.outcomes.get(&request)?;
-        postcard::from_bytes(bytes).ok()
+        postcard::from_bytes(self.encoded_outcome_of(&request)?).ok()
+    }
+
+    /// The same as it is kept.
+    pub fn encoded_outcome_of(&self, request: &RequestId) -> Option<&Bytes> {
+        self.outcomes.get(request)
     }
 
     /// The agents whose sessions a node's master holds.
@@ -261,6 +272,7 @@ impl State {
             runs: Runs::read(&mut snapshot)?,
             charter: Charter::read(&mut snapshot)?,
             plants,
+            scratch: Vec::new(),
         };
         snapshot.finish(state.hash())?;
         Ok(state)
@@ -303,6 +315,7 @@ impl State {
         let mut applied = AppliedCommand {
             request: header.request,
             outcome: None,
+            encoded: Bytes::new(),
             effects: Vec::new(),
             charter: CharterChange::Nothing,
             events: Vec::new(),
@@ -311,6 +324,7 @@ impl State {
             Admission::Apply => {}
             Admission::Repeat(bytes) if !self.plants.has(Plant::ApplyRetries) => {
                 applied.outcome = postcard::from_bytes(&bytes).ok();
+                applied.encoded = bytes;
                 return applied;
             }
             Admission::Repeat(_) => {
@@ -322,6 +336,7 @@ impl State {
                     applied: &mut applied,
                 };
                 let outcome = join.apply(module, body);
+                applied.encoded = self.encode(&outcome);
                 applied.outcome = Some(outcome);
                 return applied;
             }
@@ -335,9 +350,19 @@ impl State {
             applied: &mut applied,
         };
         let outcome = join.apply(module, body);
-        self.outcomes.record(&header.request, encoded(&outcome));
+        applied.encoded = self.encode(&outcome);
+        self.outcomes
+            .record(&header.request, applied.encoded.clone());
         applied.outcome = Some(outcome);
         applied
+    }
+
+    fn encode(&mut self, outcome: &Outcome) -> Bytes {
+        self.scratch.clear();
+        append_postcard(outcome, &mut self.scratch);
+        let bytes = Bytes::copy_from_slice(&self.scratch);
+        self.scratch.shrink_to(SCRATCH_BYTES);
+        bytes
     }
 }
 
