@@ -22,6 +22,8 @@ const FIRST: i64 = 1_735_689_600;
 const MOST: u64 = 1 << 24;
 /// How many runs one life numbers by itself; people type these numbers, so they are kept short.
 const RUN_BITS: u32 = 28;
+// The API shows runs by number, and many clients hold numbers as doubles.
+const _: () = assert!((MOST << RUN_BITS) + (1 << RUN_BITS) < 1 << f64::MANTISSA_DIGITS);
 
 /// The number of the life that follows another, begun at that time.
 ///

@@ -214,7 +214,7 @@ pub(super) fn task(state: &State, key: &TaskKey, row: &TaskRow) -> Value {
     );
     value["id"] = json!(key.task.as_str());
     value["name"] = json!(&*assignment.spec.name);
-    value["launch"] = json!(key.launch.0);
+    value["launch"] = json!(key.launch.to_string());
     value["state"] = json!(row.state_seen().as_str());
     value["terminal"] = json!(row.reported.is_terminal());
     value["killed"] = json!(row.kill.is_some());
@@ -235,7 +235,7 @@ pub(super) fn completed(state: &State, ended: &CompletedTask) -> Value {
     );
     value["id"] = json!(assignment.key.task.as_str());
     value["name"] = json!(&*assignment.spec.name);
-    value["launch"] = json!(assignment.key.launch.0);
+    value["launch"] = json!(assignment.key.launch.to_string());
     value["state"] = json!(ended.state.as_str());
     value["terminal"] = json!(true);
     put_report(&mut value, ended.statuses.last());

@@ -33,7 +33,7 @@ pub fn leader(api: &Api) -> Reply {
                 "peer": info.peer.to_string(),
                 "term": term,
                 "pid": info.pid,
-                "raft_id": info.raft.0,
+                "raft_id": info.raft.to_string(),
             }),
         ),
         None => reply::problem(
@@ -84,7 +84,7 @@ impl Call<'_> {
                 let missing = view.missing.iter().find(|(id, _)| *id == raft);
                 let missing = missing.map(|(_, missing)| missing.as_secs());
                 json!({
-                    "raft_id": raft.0,
+                    "raft_id": raft.to_string(),
                     "id": info.map(|info| info.node.to_string()),
                     "name": info.map(|info| info.name.as_str()),
                     "role": role,
@@ -105,7 +105,7 @@ impl Call<'_> {
             "masters": rows,
             "term": view.term.0,
             "index": view.index.0,
-            "leader": view.leader.map(|raft| raft.0),
+            "leader": view.leader.map(|raft| raft.to_string()),
             "replace_dead_seconds": view.replace_dead.as_secs(),
         });
         Ok(listing(&view, &document))

@@ -155,7 +155,7 @@ pub fn segment(path: &Path, wanted: &mut Wanted) -> Seen {
         "terms": terms.document(),
         "hard_state": hard_state.map(|state| json!({
             "term": state.term.0,
-            "vote": state.vote.map(|id| id.0),
+            "vote": state.vote.map(|id| id.to_string()),
             "commit": state.commit.0,
         })),
     });
@@ -249,11 +249,11 @@ fn module(section: SectionId) -> &'static str {
 }
 
 fn members(membership: &Membership) -> (String, Value) {
-    let list = |ids: &[shoal_api::RaftId]| ids.iter().map(|id| id.0).collect::<Vec<u64>>();
-    let text = |ids: &[shoal_api::RaftId]| {
-        let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        texts.join(", ")
+    let list = |ids: &[shoal_api::RaftId]| -> Vec<String> {
+        let ids = ids.iter();
+        ids.map(ToString::to_string).collect()
     };
+    let text = |ids: &[shoal_api::RaftId]| list(ids).join(", ");
     let mut line = format!("voters {}", text(&membership.voters));
     for (name, ids) in [
         ("before", &membership.outgoing),

@@ -72,7 +72,7 @@ impl Report {
             Ok(identity) => {
                 self.node = Some(json!({
                     "node": identity.node.to_string(),
-                    "raft_id": identity.raft.0,
+                    "raft_id": identity.raft.to_string(),
                     "generation": identity.generation.0,
                     "cluster": identity.cluster.map(|cluster| cluster.to_string()),
                     "running": running,

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use shoal_api::{OfferId, Role, Source, TaskKey, TaskState};
+use shoal_api::{Role, Source, TaskKey, TaskState};
 use shoal_master::{Event, KilledBy, Position, Reported, What};
 use shoal_offers::{DisconnectCause, RemovalCause, RescindCause};
 
@@ -30,8 +30,8 @@ fn details(what: &What) -> Value {
         What::ClusterFounded | What::MastersChanged => json!({}),
         What::LeaderElected { term } => json!({ "term": term.0 }),
         What::QuorumChanged { voters, learners } => json!({
-            "voters": voters.iter().map(|raft| raft.0).collect::<Vec<_>>(),
-            "learners": learners.iter().map(|raft| raft.0).collect::<Vec<_>>(),
+            "voters": ids(voters),
+            "learners": ids(learners),
         }),
         What::MasterRestarted { node } => json!({ "node": node.to_string() }),
         What::AgentConnected { agent, master } => {
@@ -96,7 +96,7 @@ fn of_offers_and_tasks(what: &What) -> Value {
             json!({ "offer": offer.to_string(), "cause": rescind(*cause) })
         }
         What::TaskLaunched { task, offers, .. } => {
-            json!({ "launch": task.launch.0, "offers": ids(offers) })
+            json!({ "launch": task.launch.to_string(), "offers": ids(offers) })
         }
         What::TaskRefused {
             state,
@@ -120,7 +120,7 @@ fn of_offers_and_tasks(what: &What) -> Value {
         What::TaskKillOrdered {
             task, by, grace, ..
         } => {
-            json!({ "launch": task.launch.0, "by": killer(*by), "grace": seconds(grace) })
+            json!({ "launch": task.launch.to_string(), "by": killer(*by), "grace": seconds(grace) })
         }
         What::LeaderElected { .. }
         | What::QuorumChanged { .. }
@@ -155,7 +155,7 @@ fn put_subject(what: &What, value: &mut Value) {
 
 fn status(task: &TaskKey, state: TaskState, report: Option<&Reported>) -> Value {
     json!({
-        "launch": task.launch.0,
+        "launch": task.launch.to_string(),
         "state": state.as_str(),
         "source": report.map_or(Source::Master, |report| report.source).as_str(),
         "reason": report.and_then(|report| report.reason).map(|reason| reason.as_str()),
@@ -174,8 +174,8 @@ fn names(roles: &[Role]) -> Vec<&str> {
     roles.iter().map(Role::as_str).collect()
 }
 
-fn ids(offers: &[OfferId]) -> Vec<String> {
-    offers.iter().map(OfferId::to_string).collect()
+fn ids<T: ToString>(ids: &[T]) -> Vec<String> {
+    ids.iter().map(T::to_string).collect()
 }
 
 fn disconnect(cause: DisconnectCause) -> &'static str {
@@ -248,4 +248,41 @@ pub fn gap(asked: Position, oldest: Position) -> String {
         "hint": "events were missed: read the lists again, then go on from the oldest",
     });
     format!("event: gap\ndata: {data}\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use shoal_api::{AgentId, FrameworkId, Index, LaunchIndex, Origin, RaftId, TaskId};
+
+    use super::*;
+
+    #[test]
+    fn ids_of_64_bits_are_texts() {
+        let agent = AgentId {
+            origin: Origin(1),
+            number: 1,
+        };
+        let task = TaskKey {
+            framework: FrameworkId::new("f").unwrap(),
+            task: TaskId::new("t").unwrap(),
+            launch: LaunchIndex(u64::MAX),
+        };
+        let at = Position {
+            index: Index(7),
+            number: 0,
+        };
+        let shown = |what| object(at, &Event { wall: None, what });
+        let launched = shown(What::TaskLaunched {
+            task,
+            agent,
+            offers: Vec::new().into(),
+        });
+        assert_eq!(launched["launch"], u64::MAX.to_string());
+        let changed = shown(What::QuorumChanged {
+            voters: vec![RaftId(u64::MAX)],
+            learners: vec![RaftId(u64::MAX - 1)],
+        });
+        assert_eq!(changed["voters"][0], u64::MAX.to_string());
+        assert_eq!(changed["learners"][0], (u64::MAX - 1).to_string());
+    }
 }
