@@ -1,5 +1,8 @@
 //! The one place that says who may do what. Every dialect and the peer port ask here.
 //!
+//! A request to the API is asked about twice: at the door, with what its path alone says, about
+//! [`Object::Cluster`]; and by its handler about what it names, as soon as that is known.
+//!
 //! Until callers prove who they are, there is one policy: whoever reaches a listener may do
 //! everything, and only this machine reaches it unless the operator said `--insecure`.
 
@@ -49,7 +52,8 @@ pub enum Action {
 /// What it wants to do it to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Object {
-    /// All of it.
+    /// All of it, or something in it that was not looked at so far: at the door, where whoever may do
+    /// this to anything passes.
     Cluster,
     /// One framework with its tasks.
     Framework(FrameworkId),
@@ -57,7 +61,7 @@ pub enum Object {
     Run(RunId),
     /// One node.
     Node(NodeId),
-    /// One master.
+    /// One master; without an id any of them, as the cluster chooses.
     Master(Option<RaftId>),
 }
 

@@ -120,9 +120,11 @@ async fn answer(
     endpoint: Endpoint,
     request: Request<Incoming>,
 ) -> Reply {
-    let (action, object) = asked(&endpoint);
-    if let Err(denied) = api.policy.authorize(caller, action, &object) {
-        return reply::problem(StatusCode::FORBIDDEN, denied.to_string(), "", "");
+    let authorized = api
+        .policy
+        .authorize(caller, action(&endpoint), &Object::Cluster);
+    if let Err(denied) = authorized {
+        return reply::forbidden(&denied);
     }
     let read = request.method() == Method::GET || request.method() == Method::HEAD;
     let master = api.master.get();
@@ -136,7 +138,7 @@ async fn answer(
         Endpoint::Metrics => basics::metrics(api, request.headers()).await,
         Endpoint::Members(which) => members::answer(api, which, request).await,
         Endpoint::Scheduler => match master {
-            Some(master) => scheduler::call(api, master, request).await,
+            Some(master) => scheduler::call(api, caller, master, request).await,
             None => no_mesos_master(),
         },
         Endpoint::Operator => match master {
@@ -161,15 +163,15 @@ async fn answer(
         Endpoint::Leader if master.is_some() => shoal::leader(api),
         Endpoint::Leader => no_master(),
         Endpoint::Ours(ours) => match master {
-            Some(master) => shoal::answer(api, master, ours, request).await,
+            Some(master) => shoal::answer(api, caller, master, ours, request).await,
             None => no_master(),
         },
     }
 }
 
-/// What a request wants to do to what, as far as its path says.
-fn asked(endpoint: &Endpoint) -> (Action, Object) {
-    let action = match endpoint {
+/// What a request wants to do, as far as its path says.
+fn action(endpoint: &Endpoint) -> Action {
+    match endpoint {
         Endpoint::Page(_)
         | Endpoint::Health
         | Endpoint::Metrics
@@ -205,8 +207,7 @@ fn asked(endpoint: &Endpoint) -> (Action, Object) {
             Ours::RunKill(_) | Ours::TaskKill(_) | Ours::Teardown(_) => Action::Kill,
             Ours::QuorumRemove | Ours::QuorumTransfer | Ours::QuorumPromote => Action::ChangeQuorum,
         },
-    };
-    (action, Object::Cluster)
+    }
 }
 
 fn no_mesos_master() -> Reply {

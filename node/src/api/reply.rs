@@ -12,6 +12,8 @@ use hyper::body::{Body, Frame, SizeHint};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use crate::authorize::Denied;
+
 /// The body of an answer.
 #[derive(Debug)]
 pub enum ReplyBody {
@@ -139,6 +141,11 @@ pub fn method_not_allowed(allow: &'static str) -> Reply {
         .headers_mut()
         .insert(ALLOW, HeaderValue::from_static(allow));
     reply
+}
+
+/// The caller may not, as our own API says it.
+pub fn forbidden(denied: &Denied) -> Reply {
+    problem(StatusCode::FORBIDDEN, denied.to_string(), "", "")
 }
 
 /// A refusal in our own form: what, why, and what to do about it.

@@ -24,11 +24,17 @@ use tokio::sync::{mpsc, oneshot};
 use super::reply::{self, Reply, ReplyBody};
 use super::v1::{Heading, STREAM_ID, refused};
 use super::{Api, body};
+use crate::authorize::{Action, Caller, Object};
 use crate::drive::mailbox::{Inbound, Mail, Mailbox, Opened, connection};
 use crate::limits;
 
 /// Answers one call.
-pub async fn call(api: &Api, master: &Mailbox, request: Request<Incoming>) -> Reply {
+pub async fn call(
+    api: &Api,
+    caller: &Caller,
+    master: &Mailbox,
+    request: Request<Incoming>,
+) -> Reply {
     let (parts, incoming) = request.into_parts();
     let heading = Heading::of(&parts);
     let bytes = match body::read(&parts.headers, incoming).await {
@@ -40,12 +46,26 @@ pub async fn call(api: &Api, master: &Mailbox, request: Request<Incoming>) -> Re
         Ok(Asked::Subscribe {
             codec,
             framework: Ok(info),
-        }) => subscribe(api, master, codec, info).await,
+        }) => {
+            let object = info.id.clone().map_or(Object::Cluster, Object::Framework);
+            match api.policy.authorize(caller, Action::Subscribe, &object) {
+                Ok(()) => subscribe(api, master, codec, info).await,
+                Err(denied) => told_off(codec, &denied.to_string()),
+            }
+        }
         Ok(Asked::Subscribe {
             codec,
             framework: Err(why),
         }) => told_off(codec, &why),
-        Ok(Asked::Call(received)) => ask(master, &parts.headers, received).await,
+        Ok(Asked::Call(received)) => {
+            // What is no id is nobody's, and is refused as that further on.
+            let framework = FrameworkId::new(received.framework());
+            let object = framework.map_or(Object::Cluster, Object::Framework);
+            match api.policy.authorize(caller, Action::Call, &object) {
+                Ok(()) => ask(master, &parts.headers, received).await,
+                Err(denied) => reply::text(StatusCode::FORBIDDEN, denied.to_string()),
+            }
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use shoal_master::{Answer, Refused, View};
 use super::reply::{self, Reply};
 use super::route::{Ours, query};
 use super::{Api, body};
+use crate::authorize::{Action, Caller, Object};
 use crate::drive::mailbox::Mailbox;
 
 pub use events::Ring;
@@ -36,6 +37,7 @@ type Outcome = Result<Reply, Box<Reply>>;
 /// Answers a request to an endpoint that needs a master.
 pub async fn answer(
     api: &Arc<Api>,
+    caller: &Caller,
     master: &Mailbox,
     ours: Ours,
     request: Request<Incoming>,
@@ -60,6 +62,7 @@ pub async fn answer(
     }
     let call = Call {
         api,
+        caller,
         master,
         query: parts.uri.query(),
         headers: &parts.headers,
@@ -91,6 +94,7 @@ pub async fn answer(
 /// One request, taken apart.
 struct Call<'a> {
     api: &'a Arc<Api>,
+    caller: &'a Caller,
     master: &'a Mailbox,
     query: Option<&'a str>,
     headers: &'a HeaderMap,
@@ -101,6 +105,12 @@ impl Call<'_> {
     /// A value of the query.
     fn parameter(&self, name: &str) -> Option<String> {
         query(self.query, name)
+    }
+
+    /// Whether the caller may do this to what the request names.
+    fn may(&self, action: Action, object: &Object) -> Result<(), Box<Reply>> {
+        let authorized = self.api.policy.authorize(self.caller, action, object);
+        authorized.map_err(|denied| Box::new(reply::forbidden(&denied)))
     }
 
     /// The body as JSON of that form; an empty body is an empty object.
@@ -192,5 +202,56 @@ fn done(answer: &Answer) -> Outcome {
         Answer::Done => Ok(reply::json(StatusCode::OK, &json!({}))),
         Answer::Refused(refused) => Err(Box::new(refusal(refused))),
         Answer::State(_) | Answer::RunCreated(_) | Answer::File(_) => Err(Box::new(unexpected())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shoal_api::HostPort;
+
+    use super::*;
+    use crate::api::board::Board;
+    use crate::api::facts::Facts;
+    use crate::authorize::Policy;
+    use crate::drive::mailbox::mailbox;
+
+    #[tokio::test]
+    async fn a_stranger_is_refused_before_the_ledger_is_asked() {
+        let http = HostPort {
+            host: "127.0.0.1".into(),
+            port: 1,
+        };
+        let board = Arc::new(Board::new(http));
+        let api = Arc::new(Api::new(board, Policy::Loopback, Facts::default()));
+        let (master, _, machine) = mailbox();
+        drop(machine);
+        let headers = HeaderMap::new();
+        for (from, status) in [
+            ("127.0.0.1:1", StatusCode::SERVICE_UNAVAILABLE),
+            ("10.0.0.1:1", StatusCode::FORBIDDEN),
+        ] {
+            let caller = Caller {
+                principal: None,
+                from: from.parse().unwrap(),
+            };
+            let call = Call {
+                api: &api,
+                caller: &caller,
+                master: &master,
+                query: Some("framework=f"),
+                headers: &headers,
+                body: b"",
+            };
+            for outcome in [
+                call.run("1").await,
+                call.kill_run("1").await,
+                call.task_kill("t").await,
+                call.task_logs("t").await,
+                call.quorum_transfer().await,
+            ] {
+                let reply = outcome.unwrap_or_else(|refusal| *refusal);
+                assert_eq!(reply.status(), status, "{from}");
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ use shoal_master::{Answer, MasterInfo, Request};
 use super::{Call, Outcome, listing, refusal, unexpected};
 use crate::api::Api;
 use crate::api::reply::{self, Reply};
+use crate::authorize::{Action, Object};
 use crate::cli::{Client, Failure};
 use crate::limits;
 
@@ -114,6 +115,7 @@ impl Call<'_> {
     pub(super) async fn quorum_remove(&self) -> Outcome {
         let which: Which = self.json()?;
         let raft = self.named(which)?;
+        self.may(Action::ChangeQuorum, &Object::Master(Some(raft)))?;
         self.as_leader("/shoal/v1/quorum/remove", Request::RemoveMaster(raft))
             .await
     }
@@ -121,6 +123,7 @@ impl Call<'_> {
     pub(super) async fn quorum_promote(&self) -> Outcome {
         let which: Which = self.json()?;
         let raft = self.named(which)?;
+        self.may(Action::ChangeQuorum, &Object::Master(Some(raft)))?;
         self.as_leader("/shoal/v1/quorum/promote", Request::PromoteMaster(raft))
             .await
     }
@@ -144,6 +147,7 @@ impl Call<'_> {
             Some(name) => Some(self.find_master(&name)?),
             None => None,
         };
+        self.may(Action::ChangeQuorum, &Object::Master(raft))?;
         let voters = self
             .api
             .board

@@ -10,6 +10,7 @@ use shoal_master::{Answer, Refused, Request};
 
 use super::{Call, Outcome, done, listing, lists, refusal, unexpected};
 use crate::api::reply;
+use crate::authorize::{Action, Object};
 
 /// The body of a request for a run.
 #[derive(Debug, Deserialize)]
@@ -130,6 +131,7 @@ impl Call<'_> {
 
     pub(super) async fn run(&self, run: &str) -> Outcome {
         let run = number(run)?;
+        self.may(Action::Read, &Object::Run(run))?;
         let view = self.view().await?;
         let runs = &view.state.runs;
         let Some(row) = runs.run(run) else {
@@ -157,6 +159,7 @@ impl Call<'_> {
 
     pub(super) async fn kill_run(&self, run: &str) -> Outcome {
         let run = number(run)?;
+        self.may(Action::Kill, &Object::Run(run))?;
         done(&self.master.ask(Request::KillRun(run)).await)
     }
 }

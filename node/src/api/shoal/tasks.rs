@@ -14,6 +14,7 @@ use shoal_master::{Answer, Refused, Request, State};
 
 use super::{Call, Outcome, done, listing, lists, names, refusal, unexpected};
 use crate::api::reply::{self, Reply};
+use crate::authorize::{Action, Object};
 
 /// The body of a request to end a task.
 #[derive(Debug, Deserialize)]
@@ -107,7 +108,9 @@ impl Call<'_> {
             ),
             None => None,
         };
-        let request = match self.resolve(task).await? {
+        let meant = self.resolve(task).await?;
+        self.may(Action::Kill, &meant.object())?;
+        let request = match meant {
             Meant::Task(framework, task) => Request::KillTask {
                 framework,
                 task,
@@ -129,6 +132,7 @@ impl Call<'_> {
     pub(super) async fn teardown(&self, framework: &str) -> Outcome {
         let view = self.view().await?;
         let framework = names::framework_named(&view.state, framework)?;
+        self.may(Action::Kill, &Object::Framework(framework.clone()))?;
         let tasks = view.state.offers.tasks_of_framework(&framework);
         let tasks = tasks.filter(|task| task.row.holds()).count();
         let request = Request::RemoveFramework(framework.clone());
@@ -157,7 +161,9 @@ impl Call<'_> {
         let offset = number("offset", 0)?;
         let most = FILE_PIECE_BYTES as u64;
         let length = u32::try_from(number("length", most)?.min(most)).unwrap_or(u32::MAX);
-        let (framework, task) = match self.resolve(task).await? {
+        let meant = self.resolve(task).await?;
+        self.may(Action::Read, &meant.object())?;
+        let (framework, task) = match meant {
             Meant::Task(framework, task) => (framework, task),
             Meant::NoTask(slot) => return Ok(piece_reply(nothing(slot.ended))),
         };
@@ -185,6 +191,16 @@ enum Meant {
     Task(FrameworkId, TaskId),
     /// A slot of a run that has no task, or never had one.
     NoTask(WaitingSlot),
+}
+
+impl Meant {
+    /// Whose it is.
+    fn object(&self) -> Object {
+        match self {
+            Meant::Task(framework, _) => Object::Framework(framework.clone()),
+            Meant::NoTask(slot) => Object::Run(slot.run),
+        }
+    }
 }
 
 /// A slot of a run without a task.

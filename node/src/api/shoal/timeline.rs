@@ -13,6 +13,7 @@ use super::events::object;
 use super::lists::{self, exit};
 use super::{Call, Outcome, listing, refusal};
 use crate::api::reply;
+use crate::authorize::{Action, Object};
 
 /// One event with its place.
 type Told<'a> = (Position, &'a Event);
@@ -58,6 +59,7 @@ impl Call<'_> {
         let oldest = ring.oldest();
         let kept = ring.read(oldest, usize::MAX).unwrap_or_default();
         let framework = self.whose(&view.state, &kept, &task)?;
+        self.may(Action::Read, &Object::Framework(framework.clone()))?;
         let found = find(&view.state, &framework, &task);
         let story = Story {
             state: &view.state,
