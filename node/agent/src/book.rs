@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_api::task::Assignment;
-use shoal_api::{AgentId, ClusterId, Fence, Resources, StatusUpdate, TaskKey, TaskState};
+use shoal_api::{
+    AgentId, ClusterId, ContainerId, Fence, Resources, StatusUpdate, TaskKey, TaskState,
+};
 
 use crate::limits;
-use crate::port::{BootId, ContainerId};
+use crate::port::BootId;
 use crate::record::Record;
 
 /// The sum of all records.

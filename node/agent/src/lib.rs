@@ -29,8 +29,8 @@ mod view;
 pub use config::{Config, Recovered, StartError};
 pub use machine::{Agent, Counters};
 pub use port::{
-    BootId, ConnectionId, ContainerId, End, Failure, Input, KeeperEvent, KeeperTask, Output,
-    Process, SessionChange, Signal, Spawn,
+    BootId, ConnectionId, End, Failure, Input, KeeperEvent, KeeperTask, Output, Process,
+    SessionChange, Signal, Spawn,
 };
 pub use record::{Record, RecordError, Ticket};
 pub use view::{AgentView, TaskView};

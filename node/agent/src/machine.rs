@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use shoal_api::{Dice, Instant, Resources, TaskKey, TaskState, Timestamp};
+use shoal_api::{ContainerId, Dice, Instant, Resources, TaskKey, TaskState, Timestamp};
 
 use crate::book::Book;
 use crate::config::{Config, Recovered, StartError};
-use crate::port::{ContainerId, Input, KeeperEvent, Output};
+use crate::port::{Input, KeeperEvent, Output};
 use crate::process::Runtime;
 use crate::record::{Record, Ticket};
 use crate::session::Session;
@@ -50,7 +50,6 @@ pub struct Agent {
     pub(crate) now: Instant,
     pub(crate) calendar: (Instant, Timestamp),
     pub(crate) update_dice: Dice,
-    pub(crate) container_dice: Dice,
     pub(crate) dial_dice: Dice,
     pub(crate) book: Book,
     pub(crate) allocated: Resources,
@@ -107,7 +106,6 @@ impl Agent {
             now,
             calendar: (now, Timestamp::default()),
             update_dice: dice.child("update"),
-            container_dice: dice.child("container"),
             dial_dice: dice.child("dial"),
             book,
             allocated,

@@ -1,6 +1,5 @@
 //! What goes into the agent machine and what comes out of it.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,32 +8,13 @@ use shoal_api::session::{
     AgentMessage, FileError, FilePiece, FileRead, MasterMessage, SessionRefusal,
 };
 use shoal_api::task::{Assignment, Exit};
-use shoal_api::{AgentId, ClusterId, HostPort, TaskKey, Terms, Timestamp};
+use shoal_api::{AgentId, ClusterId, ContainerId, HostPort, TaskKey, Terms, Timestamp};
 
 use crate::record::{Record, Ticket};
 
 /// One connection to a master, numbered by the machine; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
-
-/// One sandbox: minted with the task's launch. 128 random bits, shown as a UUID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ContainerId(pub u128);
-
-impl fmt::Display for ContainerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = self.0;
-        write!(
-            f,
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            (bits >> 96) as u32,
-            (bits >> 80) as u16,
-            (bits >> 64) as u16,
-            (bits >> 48) as u16,
-            bits & 0xffff_ffff_ffff
-        )
-    }
-}
 
 /// One life of the machine's kernel; processes of another life are gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_api::task::{Assignment, Exit};
-use shoal_api::{Fence, Instant, Plant, Reason, Source, TaskKey, TaskState, Timestamp};
+use shoal_api::{
+    ContainerId, Fence, Instant, Plant, Reason, Source, TaskKey, TaskState, Timestamp,
+};
 
 use crate::book::Standing;
 use crate::limits;
 use crate::machine::Agent;
-use crate::port::{ContainerId, End, Failure, KeeperTask, Output, Process, Signal, Spawn};
+use crate::port::{End, Failure, KeeperTask, Output, Process, Signal, Spawn};
 use crate::record::{Record, Ticket};
 use crate::text;
 use crate::timer::Timer;
@@ -86,7 +88,7 @@ impl Agent {
             return;
         }
         let refusal = self.refusal(&assignment);
-        let container = ContainerId(self.container_dice.next_u128());
+        let container = ContainerId::of(assignment.agent, key.launch);
         self.record(Record::Launched {
             fence,
             assignment: Arc::clone(&assignment),

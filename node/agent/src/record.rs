@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shoal_api::task::Assignment;
-use shoal_api::{AgentId, ClusterId, Fence, StatusUpdate, TaskKey};
+use shoal_api::{AgentId, ClusterId, ContainerId, Fence, StatusUpdate, TaskKey};
 use thiserror::Error;
 
-use crate::port::{BootId, ContainerId};
+use crate::port::BootId;
 
 /// The number of a record; rises by one from record to record within one life of the agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

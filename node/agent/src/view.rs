@@ -6,12 +6,11 @@
 use std::sync::Arc;
 
 use shoal_api::task::Assignment;
-use shoal_api::{AgentId, StatusUpdate, TaskState};
+use shoal_api::{AgentId, ContainerId, StatusUpdate, TaskState};
 
 use crate::book::Standing;
 use crate::limits;
 use crate::machine::Agent;
-use crate::port::ContainerId;
 
 /// A task as the agent shows it.
 #[derive(Clone, Debug)]

@@ -21,6 +21,10 @@ use crate::proto::v1::agent::response::{self, Type};
 use crate::proto::v1::agent::{Response, response::get_executors, response::get_frameworks};
 use crate::resources;
 
+mod containers;
+
+pub use containers::{Usage, containers, push_containers, push_statistics};
+
 /// How many characters of a command an executor's name shows. Source: Mesos.
 const COMMAND_SHOWN: usize = 12;
 
@@ -46,10 +50,10 @@ pub struct Run<'a> {
     pub framework_name: &'a str,
     /// Under which it runs where it names no user itself.
     pub framework_user: &'a str,
-    /// Its sandbox's id.
-    pub container: String,
     /// Its sandbox.
     pub directory: String,
+    /// What its processes use, while there are any.
+    pub usage: Option<Usage>,
 }
 
 /// An agent at one moment.
@@ -193,7 +197,7 @@ fn push_executor(out: &mut Stream<'_>, run: &Run<'_>) {
     write::text(out.key("id"), spec.id.as_str());
     write::text(out.key("name"), &executor_name(run));
     write::text(out.key("source"), spec.id.as_str());
-    write::text(out.key("container"), &run.container);
+    write::text(out.key("container"), &run.task.container.to_string());
     write::text(out.key("directory"), &run.directory);
     let held = match run.stage {
         Stage::Launched => Sum::from(&spec.resources),

@@ -185,7 +185,9 @@ fn action(endpoint: &Endpoint) -> Action {
         // The operator API serves what reads only.
         Endpoint::Listing(_)
         | Endpoint::Operator
-        | Endpoint::Own(Own::State | Own::Operator | Own::Files(_)) => Action::Read,
+        | Endpoint::Own(
+            Own::State | Own::Containers | Own::Statistics | Own::Operator | Own::Files(_),
+        ) => Action::Read,
         Endpoint::Scheduler => Action::Call,
         Endpoint::Members(Members::Join | Members::Leave | Members::Remove | Members::Tags) => {
             Action::ChangeMembers

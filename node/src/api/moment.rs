@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use shoal_api::offer::Offer;
-use shoal_api::{AgentId, AgentInfo, Capability, FrameworkId};
+use shoal_api::{AgentId, AgentInfo, Capability, ContainerId, FrameworkId};
 use shoal_master::State;
 use shoal_mesos::listing::{
     AgentEntry, Allocations, Entries, FrameworkEntry, Presence, Source, StatusEntry, TaskEntry,
@@ -61,6 +61,7 @@ impl<'a> Moment<'a> {
             spec: &task.row.assignment.spec,
             agent: task.row.assignment.agent,
             address: self.address(task.row.assignment.agent),
+            container: ContainerId::of(task.row.assignment.agent, task.key.launch),
             role: &task.row.assignment.role,
             state: task.row.state_seen().seen_by(aware),
             statuses: statuses(&task.row.statuses, aware),
@@ -76,6 +77,7 @@ impl<'a> Moment<'a> {
             spec: &task.assignment.spec,
             agent: task.assignment.agent,
             address: self.address(task.assignment.agent),
+            container: ContainerId::of(task.assignment.agent, task.assignment.key.launch),
             role: &task.assignment.role,
             state: task.state.seen_by(aware),
             statuses: statuses(&task.statuses, aware),

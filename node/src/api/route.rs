@@ -87,6 +87,10 @@ pub enum Own {
     Flags,
     /// Its metrics by Mesos' names.
     Snapshot,
+    /// Its tasks as containers.
+    Containers,
+    /// What its tasks use.
+    Statistics,
     /// Its operator API.
     Operator,
     /// The files of its tasks.
@@ -192,7 +196,7 @@ impl Endpoint {
             Endpoint::Flags => "flags",
             Endpoint::Snapshot => "snapshot",
             Endpoint::Own(own) => match own {
-                Own::State => "listing",
+                Own::State | Own::Containers | Own::Statistics => "listing",
                 Own::Flags => "flags",
                 Own::Snapshot => "snapshot",
                 Own::Operator => "operator",
@@ -270,6 +274,9 @@ const AGENT_ROUTES: &[(&str, Endpoint)] = &[
     ("api/v1", Endpoint::Own(Own::Operator)),
     ("state", Endpoint::Own(Own::State)),
     ("state.json", Endpoint::Own(Own::State)),
+    ("containers", Endpoint::Own(Own::Containers)),
+    ("monitor/statistics", Endpoint::Own(Own::Statistics)),
+    ("monitor/statistics.json", Endpoint::Own(Own::Statistics)),
     ("flags", Endpoint::Own(Own::Flags)),
     ("metrics/snapshot", Endpoint::Own(Own::Snapshot)),
     ("files/browse", Endpoint::Own(Own::Files(Files::Browse))),

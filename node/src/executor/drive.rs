@@ -1,13 +1,13 @@
 //! The loop around the agent machine: takes in what happened, does what the machine wants.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use shoal_agent::frames::Frames;
-use shoal_agent::{Agent, ContainerId, Input, Output, SessionChange, Signal, Spawn, Ticket};
+use shoal_agent::{Agent, Input, Output, SessionChange, Signal, Spawn, Ticket};
 use shoal_api::session::FileError;
-use shoal_api::{HostPort, TaskKey, Terms};
+use shoal_api::{ContainerId, HostPort, TaskKey, Terms};
 use shoal_failpoint::{Point, pass};
 use shoal_keeper::protocol::Request;
 use tokio::sync::{mpsc, watch};
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use super::keeper::{self, KeeperNews, Life, Order};
 use super::sandbox::Sandboxes;
 use super::store::{Store, StoreEvent};
-use super::window::Asks;
+use super::window::{Asks, Seen};
 use super::wire::Wires;
 use super::{ExecutorError, Status, command, limits};
 use crate::clock;
@@ -37,6 +37,8 @@ pub struct Driver {
     pub root: bool,
     /// Records that are not with the store yet.
     pub unwritten: Unwritten,
+    /// The first process of each task that runs, for whoever looks; bounded by what the keeper has.
+    pub pids: BTreeMap<TaskKey, u32>,
 }
 
 /// What the loop listens to.
@@ -105,7 +107,10 @@ impl Driver {
                 }
                 Some(ask) = ears.asks.recv() => {
                     // Whoever asked and is gone misses nothing.
-                    drop(ask.send(self.agent.view()));
+                    drop(ask.send(Seen {
+                        view: self.agent.view(),
+                        pids: self.pids.clone(),
+                    }));
                 }
                 () = until(deadline) => {
                     self.take(Input::Calendar(clock::calendar()));
@@ -152,9 +157,15 @@ impl Driver {
     fn keeper_news(&mut self, news: KeeperNews) {
         match &news.event {
             shoal_agent::KeeperEvent::Lost => self.life = None,
-            shoal_agent::KeeperEvent::Listed(_) => self.life = Some(news.life),
-            shoal_agent::KeeperEvent::Task(_) => {}
+            shoal_agent::KeeperEvent::Listed(_) => {
+                self.life = Some(news.life);
+                self.pids.clear();
+            }
+            shoal_agent::KeeperEvent::Task(task) => {
+                self.pids.remove(&task.task);
+            }
         }
+        self.pids.extend(news.running);
         self.take(Input::Keeper(news.event));
     }
 

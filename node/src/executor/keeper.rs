@@ -49,6 +49,8 @@ pub struct KeeperNews {
     pub life: Life,
     /// What.
     pub event: KeeperEvent,
+    /// The tasks of the event that run, each with its first process.
+    pub running: Vec<(TaskKey, u32)>,
 }
 
 /// What the keeper is asked for.
@@ -104,7 +106,12 @@ pub async fn run(
             Err(error) => tracing::warn!(%error, "the connection to the keeper broke"),
         }
         let event = KeeperEvent::Lost;
-        if news.send(KeeperNews { life, event }).await.is_err() {
+        let lost = KeeperNews {
+            life,
+            event,
+            running: Vec::new(),
+        };
+        if news.send(lost).await.is_err() {
             return;
         }
     }
@@ -282,9 +289,14 @@ impl<'a> Link<'a> {
             let unasked = || io::Error::other("the keeper answers what was not asked");
             self.waiting.pop_front().ok_or_else(unasked)?
         };
+        let mut running = Vec::new();
         let event = match answer.body {
-            Body::Task(task) => keeper_task(&task).map(KeeperEvent::Task),
+            Body::Task(task) => {
+                running.extend(process(&task));
+                keeper_task(&task).map(KeeperEvent::Task)
+            }
             Body::Tasks(tasks) => {
+                running.extend(tasks.iter().filter_map(process));
                 let tasks = tasks.iter().filter_map(keeper_task).collect();
                 Some(KeeperEvent::Listed(tasks))
             }
@@ -297,6 +309,7 @@ impl<'a> Link<'a> {
             let news = KeeperNews {
                 life: self.life,
                 event,
+                running,
             };
             let stopped = |_| io::Error::other("the agent has stopped");
             self.news.send(news).await.map_err(stopped)?;
@@ -318,6 +331,14 @@ pub fn not_started(task: TaskKey, why: &str) -> KeeperEvent {
 
 fn encode(request: &Request) -> io::Result<Vec<u8>> {
     frame(request).map_err(io::Error::other)
+}
+
+/// The first process of a task, while it runs.
+fn process(task: &protocol::Task) -> Option<(TaskKey, u32)> {
+    match task.state {
+        protocol::State::Running { pid, .. } => Some((key_of(&task.key)?, pid)),
+        protocol::State::Ended { .. } | protocol::State::NotStarted { .. } => None,
+    }
 }
 
 fn keeper_task(task: &protocol::Task) -> Option<KeeperTask> {

@@ -14,11 +14,13 @@ pub mod limits;
 mod log;
 mod sandbox;
 mod store;
+mod usage;
 pub mod user;
 mod volumes;
 mod window;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -35,7 +37,8 @@ use tokio::task::JoinHandle;
 
 pub use keeper::KeeperProgram;
 pub use log::LogError;
-pub use window::Window;
+pub use usage::measure;
+pub use window::{Seen, Window};
 
 use crate::clock;
 use crate::peer::Identity;
@@ -173,6 +176,7 @@ impl Executor {
             life: None,
             root: rustix::process::getuid().is_root(),
             unwritten: drive::Unwritten::default(),
+            pids: BTreeMap::new(),
         };
         let ears = drive::Ears {
             events: event_ears,

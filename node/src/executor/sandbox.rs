@@ -14,9 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use rustix::fs::OFlags;
-use shoal_agent::ContainerId;
 use shoal_api::session::{FileError, FilePiece, FileRead};
-use shoal_api::{AgentId, TaskKey};
+use shoal_api::{AgentId, ContainerId, TaskKey};
 use shoal_keeper::protocol::Identity;
 
 /// All sandboxes of an agent.

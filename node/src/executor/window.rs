@@ -1,9 +1,10 @@
 //! What the API sees of a running agent.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use shoal_agent::{AgentView, TaskView};
-use shoal_api::AgentInfo;
+use shoal_api::{AgentInfo, TaskKey};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::files::Files;
@@ -19,11 +20,20 @@ pub struct Window {
     /// How it is.
     pub status: watch::Receiver<Status>,
     root: PathBuf,
-    asks: mpsc::Sender<oneshot::Sender<AgentView>>,
+    asks: mpsc::Sender<oneshot::Sender<Seen>>,
 }
 
 /// Where the agent's loop is asked.
-pub type Asks = mpsc::Receiver<oneshot::Sender<AgentView>>;
+pub type Asks = mpsc::Receiver<oneshot::Sender<Seen>>;
+
+/// What is seen of an agent at one moment.
+#[derive(Debug)]
+pub struct Seen {
+    /// What its machine shows.
+    pub view: AgentView,
+    /// The first process of each task that runs, as its keeper said last.
+    pub pids: BTreeMap<TaskKey, u32>,
+}
 
 impl Window {
     /// A window to an agent with that folder, and the loop's side of it.
@@ -41,9 +51,14 @@ impl Window {
 
     /// What the agent shows of its tasks; `None` if it has ended.
     pub async fn view(&self) -> Option<AgentView> {
-        let (reply, view) = oneshot::channel();
+        self.look().await.map(|seen| seen.view)
+    }
+
+    /// The same, with the tasks' processes.
+    pub async fn look(&self) -> Option<Seen> {
+        let (reply, seen) = oneshot::channel();
         self.asks.send(reply).await.ok()?;
-        view.await.ok()
+        seen.await.ok()
     }
 
     /// The sandbox of a task, as its path on this machine.

@@ -400,6 +400,31 @@ impl FromStr for StreamId {
     }
 }
 
+/// A task's sandbox on its agent, which Mesos calls its container. Shown as a UUID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ContainerId(pub u128);
+
+impl ContainerId {
+    /// Of the task with that launch on that agent. Whoever knows the launch knows it: the agent that
+    /// makes the sandbox, and every master.
+    pub fn of(agent: AgentId, launch: LaunchIndex) -> ContainerId {
+        // Each step can be undone, so that two launches of a cluster never have one id.
+        let mut mixed = agent.origin.0 ^ (u128::from(launch.0) << 64) ^ u128::from(agent.number);
+        for _ in 0..3 {
+            mixed ^= mixed >> 67;
+            mixed = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+            mixed = mixed.rotate_left(43);
+        }
+        ContainerId(mixed)
+    }
+}
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_uuid(f, self.0)
+    }
+}
+
 /// The 16 bytes that identify one status update, minted by the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UpdateId(pub u128);
@@ -477,6 +502,21 @@ mod tests {
         ] {
             assert!(bad.parse::<AgentId>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_container_is_of_one_launch() {
+        let agent = |number| AgentId {
+            origin: Origin(0xd57482ac_1e1d_44cb_912a_2e916fc1add9),
+            number,
+        };
+        let launches = [1, 2, 1 << 40, u64::MAX].map(LaunchIndex);
+        let agents = [agent(0), agent(1), agent(1 << 40)];
+        let all: std::collections::BTreeSet<ContainerId> = agents
+            .into_iter()
+            .flat_map(|agent| launches.map(|launch| ContainerId::of(agent, launch)))
+            .collect();
+        assert_eq!(all.len(), agents.len() * launches.len());
     }
 
     #[test]

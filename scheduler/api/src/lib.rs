@@ -50,9 +50,9 @@ pub use agent::{AgentInfo, Attribute, AttributeValue, HostPort};
 pub use dice::Dice;
 pub use framework::{Capability, FrameworkInfo};
 pub use id::{
-    AgentId, ClusterId, Epoch, Fence, FrameworkId, Generation, Incarnation, Index, LaunchIndex,
-    Name, NodeId, OfferId, Origin, Principal, RaftId, RequestId, Role, StreamId, TaskId, TaskKey,
-    Term, UpdateId,
+    AgentId, ClusterId, ContainerId, Epoch, Fence, FrameworkId, Generation, Incarnation, Index,
+    LaunchIndex, Name, NodeId, OfferId, Origin, Principal, RaftId, RequestId, Role, StreamId,
+    TaskId, TaskKey, Term, UpdateId,
 };
 pub use plant::{Plant, Plants};
 pub use resource::{Amount, Range, Resource, Resources, Value};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentInfo;
 use crate::call::AgentName;
-use crate::id::{AgentId, FrameworkId, OfferId, UpdateId};
+use crate::id::{AgentId, ContainerId, FrameworkId, OfferId, UpdateId};
 use crate::offer::Offer;
 use crate::operation::OperationStatus;
 use crate::task::{Exit, Reason, Source, TaskState};
@@ -62,4 +62,6 @@ pub struct TaskStatus {
     pub unreachable_since: Option<Timestamp>,
     /// How the process ended.
     pub exit: Option<Exit>,
+    /// Its sandbox, of a task that was launched.
+    pub container: Option<ContainerId>,
 }

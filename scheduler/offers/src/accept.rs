@@ -329,6 +329,7 @@ impl Offers {
             message: Arc::from(rejection.message),
             wall: context.wall(),
             unreachable_since: None,
+            container: None,
         };
         let row = self.frameworks.get(framework);
         notices::tell(framework, row, effects, |info| {

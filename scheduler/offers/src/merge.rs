@@ -10,7 +10,7 @@ use shoal_api::call::AgentName;
 use shoal_api::notice::Notice;
 use shoal_api::session::{Hello, SessionRefusal, TaskReport};
 use shoal_api::task::Assignment;
-use shoal_api::{AgentId, Epoch, Reason, Resources, TaskKey, TaskState, Timestamp};
+use shoal_api::{AgentId, ContainerId, Epoch, Reason, Resources, TaskKey, TaskState, Timestamp};
 use shoal_ledger::Sealed;
 
 use crate::apply::Context;
@@ -404,6 +404,7 @@ pub(crate) fn word(context: &Context<'_>, key: &TaskKey, row: &TaskRow, state: T
         message: Arc::from("Agent is unreachable"),
         wall: context.wall(),
         unreachable_since: row.unreachable_since,
+        container: Some(ContainerId::of(row.assignment.agent, key.launch)),
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use shoal_api::call::AgentName;
 use shoal_api::notice::{Notice, TaskStatus};
 use shoal_api::{
-    AgentId, Capability, FrameworkId, FrameworkInfo, Reason, Resource, Resources, Role, Source,
-    TaskKey, TaskState, Timestamp,
+    AgentId, Capability, ContainerId, FrameworkId, FrameworkInfo, Reason, Resource, Resources,
+    Role, Source, TaskKey, TaskState, Timestamp,
 };
 
 use crate::effect::Effect;
@@ -30,6 +30,7 @@ pub(crate) fn update_status(
         update: Some(report.id),
         unreachable_since: None,
         exit: report.exit,
+        container: Some(ContainerId::of(row.assignment.agent, key.launch)),
     }
 }
 
@@ -42,6 +43,8 @@ pub(crate) struct Word {
     pub(crate) message: Arc<str>,
     pub(crate) wall: Timestamp,
     pub(crate) unreachable_since: Option<Timestamp>,
+    /// Of a task that has a row.
+    pub(crate) container: Option<ContainerId>,
 }
 
 impl Word {
@@ -57,6 +60,7 @@ impl Word {
             update: None,
             unreachable_since: self.unreachable_since,
             exit: None,
+            container: self.container,
         }
     }
 }

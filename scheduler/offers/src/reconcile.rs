@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use shoal_api::call::{AgentName, ReconcileTask};
 use shoal_api::notice::TaskStatus;
-use shoal_api::{Capability, FrameworkId, FrameworkInfo, Reason, TaskId, TaskState, Timestamp};
+use shoal_api::{
+    Capability, ContainerId, FrameworkId, FrameworkInfo, Reason, TaskId, TaskState, Timestamp,
+};
 
 use crate::notices::Word;
 use crate::query::TaskRef;
@@ -79,6 +81,7 @@ impl Offers {
             message: Arc::from(message),
             wall,
             unreachable_since,
+            container: None,
         }
         .status(info)
     }
@@ -110,6 +113,7 @@ fn known(info: &FrameworkInfo, task: TaskRef<'_>, wall: Timestamp) -> TaskStatus
         message: Arc::from(message),
         wall,
         unreachable_since: row.unreachable_since,
+        container: Some(ContainerId::of(row.assignment.agent, task.key.launch)),
     }
     .status(info)
 }

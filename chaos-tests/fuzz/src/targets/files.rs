@@ -1,8 +1,9 @@
 //! What a node reads from its own disk, which may have been damaged, or written by another version.
 
+use shoal_agent::BootId;
 use shoal_agent::Record;
 use shoal_agent::frames::{Frames, MAGIC, read};
-use shoal_agent::{BootId, ContainerId};
+use shoal_api::ContainerId;
 use shoal_api::task::TaskState;
 
 use super::{PLAIN, samples};

@@ -5,7 +5,7 @@
 
 mod status;
 
-pub use status::{container_at, ended, state, status_at};
+pub use status::{container_id, container_status, ended, state, status_at};
 
 use std::net::IpAddr;
 

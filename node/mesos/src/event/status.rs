@@ -1,14 +1,13 @@
 //! A task's status: from ours to Mesos'.
 //!
-//! A status holds no container id, since a plain process has no container: clients that look at
-//! `container_status` want the address in it.
+//! A task's container is its sandbox, with the process in it.
 
 use std::net::IpAddr;
 
 use shoal_api::call::AgentName;
 use shoal_api::notice::TaskStatus;
 use shoal_api::task::Exit;
-use shoal_api::{Reason, Source, TaskState};
+use shoal_api::{ContainerId, Reason, Source, TaskState};
 
 use super::Surroundings;
 use crate::proto::v1;
@@ -45,7 +44,7 @@ pub fn status_at(status: &TaskStatus, address: Option<IpAddr>) -> v1::TaskStatus
         }),
         timestamp: Some(status.timestamp.as_seconds()),
         uuid: status.update.map(|update| update.0.to_be_bytes().to_vec()),
-        container_status: address.and_then(|ip| container(status, ip)),
+        container_status: container(status, address),
         unreachable_time: status.unreachable_since.map(|since| v1::TimeInfo {
             nanoseconds: Some(since.as_nanos()),
         }),
@@ -104,8 +103,8 @@ fn signal(number: u8) -> String {
     name.to_owned()
 }
 
-/// Where the task can be reached, for a task that is or was on its agent.
-fn container(status: &TaskStatus, address: IpAddr) -> Option<v1::ContainerStatus> {
+/// The container, and where it can be reached, of a task that is or was on its agent.
+fn container(status: &TaskStatus, address: Option<IpAddr>) -> Option<v1::ContainerStatus> {
     let lives = match status.state {
         TaskState::Starting | TaskState::Running | TaskState::Killing => true,
         TaskState::Finished | TaskState::Failed | TaskState::Killed => {
@@ -120,25 +119,39 @@ fn container(status: &TaskStatus, address: IpAddr) -> Option<v1::ContainerStatus
         | TaskState::GoneByOperator
         | TaskState::Unknown => false,
     };
-    lives.then(|| container_at(address))
+    let container = status.container.filter(|_| lives)?;
+    Some(container_status(container, address))
 }
 
-/// The container status of a plain process at that address.
-pub fn container_at(ip: IpAddr) -> v1::ContainerStatus {
+/// A container on an agent with that address.
+pub fn container_status(id: ContainerId, address: Option<IpAddr>) -> v1::ContainerStatus {
+    v1::ContainerStatus {
+        container_id: Some(container_id(id)),
+        network_infos: address.map(network).into_iter().collect(),
+        ..v1::ContainerStatus::default()
+    }
+}
+
+/// A container's id.
+pub fn container_id(id: ContainerId) -> v1::ContainerId {
+    v1::ContainerId {
+        value: Some(id.to_string()),
+        ..v1::ContainerId::default()
+    }
+}
+
+fn network(ip: IpAddr) -> v1::NetworkInfo {
     let protocol = if ip.is_ipv4() {
         Protocol::IPv4
     } else {
         Protocol::IPv6
     };
-    v1::ContainerStatus {
-        network_infos: vec![v1::NetworkInfo {
-            ip_addresses: vec![v1::network_info::IpAddress {
-                protocol: Some(protocol.into()),
-                ip_address: Some(ip.to_string()),
-            }],
-            ..v1::NetworkInfo::default()
+    v1::NetworkInfo {
+        ip_addresses: vec![v1::network_info::IpAddress {
+            protocol: Some(protocol.into()),
+            ip_address: Some(ip.to_string()),
         }],
-        ..v1::ContainerStatus::default()
+        ..v1::NetworkInfo::default()
     }
 }
 

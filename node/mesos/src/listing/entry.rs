@@ -8,7 +8,7 @@ use super::stream::Stream;
 use super::values::{self, Sum};
 use super::{AgentEntry, FrameworkEntry, Presence, Source, TaskEntry, Tasks};
 use crate::call;
-use crate::event::container_at;
+use crate::event::container_status;
 use crate::json::{Message, write};
 use crate::master::{AGENT_CAPABILITIES, MESOS_VERSION};
 use crate::proto::v1;
@@ -251,8 +251,9 @@ fn status(out: &mut Vec<u8>, state: TaskState, time: Timestamp, task: &TaskEntry
     let mut object = write::Object::new(out);
     write::word(object.field(",\"state\":"), state.as_str());
     write::double(object.field(",\"timestamp\":"), time.as_seconds());
-    if let Some(ip) = task.address.filter(|_| state != TaskState::Staging) {
-        container_at(ip).put(object.field(",\"container_status\":"));
+    if state != TaskState::Staging {
+        let container = container_status(task.container, task.address);
+        container.put(object.field(",\"container_status\":"));
     }
     object.end();
 }

@@ -22,8 +22,8 @@ use bytes::Bytes;
 use shoal_api::offer::Offer;
 use shoal_api::task::Exit;
 use shoal_api::{
-    AgentId, AgentInfo, FrameworkId, FrameworkInfo, Reason, Role, TaskSpec, TaskState, Timestamp,
-    UpdateId,
+    AgentId, AgentInfo, ContainerId, FrameworkId, FrameworkInfo, Reason, Role, TaskSpec, TaskState,
+    Timestamp, UpdateId,
 };
 
 use crate::json::write;
@@ -124,6 +124,8 @@ pub struct TaskEntry<'a> {
     pub agent: AgentId,
     /// The address of that agent, if it is known.
     pub address: Option<IpAddr>,
+    /// Its sandbox.
+    pub container: ContainerId,
     /// In whose name its resources are used.
     pub role: &'a Role,
     /// As a framework sees it.

@@ -7,7 +7,9 @@ use prost::Message as _;
 use shoal_api::call::AgentName;
 use shoal_api::notice::TaskStatus;
 use shoal_api::offer::Offer;
-use shoal_api::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, Role, TaskId, Timestamp, Value};
+use shoal_api::{
+    AgentId, AgentInfo, ContainerId, FrameworkId, FrameworkInfo, Role, TaskId, Timestamp, Value,
+};
 
 use crate::event;
 use crate::listing::entry::capability;
@@ -147,7 +149,7 @@ pub fn task(task: &TaskEntry<'_>) -> v1::Task {
         statuses: task
             .statuses
             .iter()
-            .map(|entry| status(entry, &spec.id, task.agent, task.address))
+            .map(|entry| status(entry, &spec.id, task.agent, task.container, task.address))
             .collect(),
         status_update_state: sent.map(|status| event::state(status.state).into()),
         status_update_uuid: sent.and_then(|status| Some(status.update?.0.to_be_bytes().to_vec())),
@@ -162,11 +164,12 @@ pub fn task(task: &TaskEntry<'_>) -> v1::Task {
     }
 }
 
-/// One thing that was said of a task on an agent with that address.
+/// One thing that was said of a task in that container, on an agent with that address.
 pub fn status(
     entry: &StatusEntry<'_>,
     task: &TaskId,
     agent: AgentId,
+    container: ContainerId,
     address: Option<IpAddr>,
 ) -> v1::TaskStatus {
     let status = TaskStatus {
@@ -180,6 +183,7 @@ pub fn status(
         update: entry.update,
         unreachable_since: None,
         exit: entry.exit,
+        container: Some(container),
     };
     event::status_at(&status, address)
 }

@@ -1,7 +1,11 @@
 //! What an agent says of itself has the shape of Mesos'.
 
 use serde_json::Value;
-use shoal_mesos::agent::{AgentState, Part, Run, Stage, answers, part, state};
+use shoal_api::Timestamp;
+use shoal_mesos::agent::{
+    AgentState, Part, Run, Stage, Usage, answers, containers, part, push_containers,
+    push_statistics, state,
+};
 use shoal_mesos::codec::Codec;
 use shoal_mesos::listing::Tasks;
 use shoal_mesos::proto::v1;
@@ -22,6 +26,14 @@ fn ours(text: &[u8]) -> Value {
     value
 }
 
+const USAGE: Usage = Usage {
+    pid: 23_509,
+    at: Timestamp::from_nanos(1_795_336_476_126_502_000),
+    user_seconds: 0.11,
+    system_seconds: 0.04,
+    resident_bytes: 110_874_624,
+};
+
 fn with_state<T>(then: impl FnOnce(&AgentState<'_>) -> T) -> T {
     let source = Recorded::operator();
     let (id, info, _) = &source.agents[0];
@@ -34,7 +46,7 @@ fn with_state<T>(then: impl FnOnce(&AgentState<'_>) -> T) -> T {
         },
         framework_name: &source.framework.name,
         framework_user: &source.framework.user,
-        container: "c1".to_owned(),
+        usage: Some(USAGE),
         directory: "/data/runs/c1".to_owned(),
     });
     let identity = operator_identity();
@@ -157,4 +169,64 @@ fn executors_and_frameworks_have_the_keys_of_mesos() {
     let unknown = ["failover_timeout", "principal", "capabilities", "labels"];
     assert_covers(&of(&ours), &of(&theirs), &unknown, "framework");
     assert_eq!(v1::agent::call::Type::GetAgent.as_str_name(), "GET_AGENT");
+}
+
+#[test]
+fn containers_have_the_shape_of_mesos() {
+    let json = with_state(|agent| containers(agent, Codec::Json).concat());
+    let protobuf = with_state(|agent| containers(agent, Codec::Protobuf).concat());
+    let from_protobuf: Response = Codec::Protobuf.decode(&protobuf).unwrap();
+    assert_eq!(from_protobuf, Codec::Json.decode(&json).unwrap());
+    let all = &from_protobuf.get_containers.unwrap().containers;
+    let status = all[0].container_status.as_ref().unwrap();
+    assert_eq!(status.executor_pid, Some(USAGE.pid));
+
+    let list = |value: &Value| value["get_containers"]["containers"].clone();
+    let (ours, theirs) = (list(&ours(&json)), list(&recorded("get_containers")));
+    // The other task has ended.
+    assert_eq!(ours.as_array().map(Vec::len), Some(1));
+    let (ours, theirs) = (&ours[0], &theirs[0]);
+    for same in [
+        "framework_id",
+        "executor_id",
+        "container_id",
+        "container_status",
+    ] {
+        assert_eq!(ours[same], theirs[same], "{same}");
+    }
+    assert_covers(ours, theirs, &[], "container");
+    // Mesos adds what its executor holds besides.
+    let (mut used, mut theirs) = (
+        ours["resource_statistics"].clone(),
+        theirs["resource_statistics"].clone(),
+    );
+    assert_eq!(used["mem_limit_bytes"], 33_554_432.0);
+    for (limit, value) in [
+        ("cpus_soft_limit", 0.1),
+        ("mem_limit_bytes", 0.0),
+        ("mem_soft_limit_bytes", 0.0),
+    ] {
+        for statistics in [&mut used, &mut theirs] {
+            statistics[limit] = Value::from(value);
+        }
+    }
+    assert_eq!(used, theirs);
+}
+
+#[test]
+fn containers_of_version_0_have_the_keys_of_mesos() {
+    let read = |write: fn(&AgentState<'_>, &mut dyn FnMut(bytes::Bytes))| {
+        let mut pieces = Vec::new();
+        with_state(|agent| write(agent, &mut |piece| pieces.push(piece)));
+        ours(&pieces.concat())
+    };
+    for (name, ours) in [
+        ("containers", read(push_containers)),
+        ("statistics", read(push_statistics)),
+    ] {
+        assert_eq!(ours.as_array().map(Vec::len), Some(1), "{name}");
+        let (ours, theirs) = (&ours[0], &recorded(name)[0]);
+        assert_covers(ours, theirs, &[], name);
+        assert_covers(&ours["statistics"], &theirs["statistics"], &[], name);
+    }
 }

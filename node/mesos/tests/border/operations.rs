@@ -158,7 +158,13 @@ fn events_have_the_shape_of_mesos() {
             find("TASK_ADDED", name, None)
         );
         for said in &entry.statuses {
-            let status = show::status(said, &task.spec.id, entry.agent, entry.address);
+            let status = show::status(
+                said,
+                &task.spec.id,
+                entry.agent,
+                entry.container,
+                entry.address,
+            );
             let event = events::task_updated(entry.framework, status, said.state);
             let state = Some(said.state.as_str());
             assert_eq!(written(&event), find("TASK_UPDATED", name, state));

@@ -11,8 +11,8 @@ use shoal_api::agent::{AgentInfo, Attribute};
 use shoal_api::offer::Offer;
 use shoal_api::task::Exit;
 use shoal_api::{
-    AgentId, AttributeValue, Capability, FrameworkId, FrameworkInfo, HostPort, Name, NodeId,
-    Resources, Role, TaskId, TaskSpec, TaskState, Timestamp, UpdateId,
+    AgentId, AttributeValue, Capability, ContainerId, FrameworkId, FrameworkInfo, HostPort, Name,
+    NodeId, Resources, Role, TaskId, TaskSpec, TaskState, Timestamp, UpdateId,
 };
 use shoal_mesos::codec::Codec;
 use shoal_mesos::listing::{
@@ -31,6 +31,7 @@ pub struct RecordedTask {
     pub spec: TaskSpec,
     pub group: Tasks,
     pub said: Vec<Said>,
+    pub container: ContainerId,
 }
 
 /// A recorded cluster of two agents and a framework with a task that runs and one that ended.
@@ -92,6 +93,13 @@ fn task(name: &str, raw: &v1::TaskInfo, group: Tasks, said: Vec<Said>) -> Record
         },
         group,
         said,
+        container: ContainerId(match name {
+            "op-run" => 0x539c_5148_7d26_427e_8257_b67e_d0b6_45fd,
+            "op-done" => 0xde58_534e_4573_497b_88d9_bed2_8d7f_ff96,
+            "v0-run" => 0xff72_6e7d_fd8c_4948_bbde_618d_a54e_3ce7,
+            "v0-fail" => 0xef82_f7f1_0539_438f_a5a4_8a76_e859_50d0,
+            _ => panic!("{name} was not recorded"),
+        }),
     }
 }
 
@@ -271,6 +279,7 @@ impl Recorded {
             spec: &task.spec,
             agent: *id,
             address: info.http.ip(),
+            container: task.container,
             role: &self.role,
             state,
             statuses: task.said.iter().map(status).collect(),
@@ -378,13 +387,13 @@ pub fn operator_identity() -> Identity<'static> {
     of(OPERATOR, 1_795_336_466_410_650, 1_795_336_466_411_941)
 }
 
-/// Takes away what a recording has and ours has not: where Mesos keeps its files, its settings, the ids
-/// of containers, a field of an agent that is in no message of version 1. Sorts resources, whose order
+/// Takes away what a recording has and ours has not: where Mesos keeps its files, its settings, the
+/// process of an executor in a status, a field of an agent that is in no message of version 1. Sorts resources, whose order
 /// says nothing.
 pub fn without_what_is_not_ours(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            for name in ["container_id", "executor_pid", "log_dir"] {
+            for name in ["executor_pid", "log_dir"] {
                 fields.remove(name);
             }
             if fields.contains_key("hostname") && fields.contains_key("attributes") {

@@ -13,8 +13,8 @@ use shoal_api::offer::Offer;
 use shoal_api::resource::{Amount, Range};
 use shoal_api::task::Exit;
 use shoal_api::{
-    AgentId, AttributeValue, Capability, FrameworkInfo, HostPort, Name, NodeId, Reason, Resources,
-    Role, Source, TaskState, Timestamp, UpdateId,
+    AgentId, AttributeValue, Capability, ContainerId, FrameworkInfo, HostPort, Name, NodeId,
+    Reason, Resources, Role, Source, TaskState, Timestamp, UpdateId,
 };
 use shoal_mesos::codec::Codec;
 use shoal_mesos::event::{Audience, Surroundings, record, refusal};
@@ -170,6 +170,7 @@ fn status(task: &str, state: TaskState) -> TaskStatus {
         update: None,
         unreachable_since: None,
         exit: None,
+        container: None,
     }
 }
 
@@ -178,12 +179,12 @@ fn the_end_of_a_task_is_told_as_mesos_does() {
     let finished = TaskStatus {
         update: Some(UpdateId(0x9ec8_3cdb_f4ce_434f_927b_51b0_1b9a_2ad0)),
         exit: Some(Exit::Code(0)),
+        container: Some(ContainerId(0x2039_9aae_6bf1_4f08_a0b9_fed7_aeee_344f)),
         ..status("t-finish", TaskState::Finished)
     };
     let mut expected = comparable(recorded(&["1795336363.66401,"]));
     let container = &mut expected["update"]["status"]["container_status"];
     let container = container.as_object_mut().unwrap();
-    container.remove("container_id");
     container.remove("executor_pid");
     assert_eq!(
         comparable(&json(&Notice::Update(finished), modern())),

@@ -1,10 +1,11 @@
 //! The reading calls of an agent's operator API.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
-use shoal_mesos::agent::{Part, answers, part};
+use shoal_mesos::agent::{Part, answers, containers, part};
 use shoal_mesos::codec::Codec;
 use shoal_mesos::listing::Build;
 use shoal_mesos::operator::{self, Asked};
@@ -19,7 +20,7 @@ use crate::api::operator::message;
 use crate::api::reply::{self, Reply};
 use crate::api::v1::{Heading, refused};
 use crate::api::{Api, body};
-use crate::executor::Window;
+use crate::executor::{self, Window};
 
 /// Answers one call.
 pub async fn answer(api: &Arc<Api>, window: &Window, request: Request<Incoming>) -> Reply {
@@ -46,6 +47,7 @@ async fn served(api: &Arc<Api>, window: &Window, codec: Codec, call: Call) -> Re
         }
         Type::ListFiles => return list(window, codec, call.list_files.unwrap_or_default()).await,
         Type::ReadFile => return read(window, codec, call.read_file.unwrap_or_default()).await,
+        Type::GetContainers => return in_containers(api, window, codec).await,
         Type::GetMetrics | Type::GetAgent => None,
         Type::GetState => Some(Part::State),
         Type::GetTasks => Some(Part::Tasks),
@@ -53,7 +55,6 @@ async fn served(api: &Arc<Api>, window: &Window, codec: Codec, call: Call) -> Re
         Type::GetFrameworks => Some(Part::Frameworks),
         Type::Unknown
         | Type::SetLoggingLevel
-        | Type::GetContainers
         | Type::LaunchNestedContainer
         | Type::WaitNestedContainer
         | Type::KillNestedContainer
@@ -77,14 +78,33 @@ async fn served(api: &Arc<Api>, window: &Window, codec: Codec, call: Call) -> Re
     let Some(of_state) = of_state else {
         let response = match call.r#type() {
             Type::GetMetrics => answers::metrics(&metrics(api, window, &view)),
-            _ => with_state(api, window, &view, answers::agent),
+            _ => with_state(api, window, &view, &BTreeMap::new(), answers::agent),
         };
         return message(codec, &response);
     };
     let (for_writer, window) = (Arc::clone(api), window.clone());
     let write = move || {
-        with_state(&for_writer, &window, &view, |state| {
+        with_state(&for_writer, &window, &view, &BTreeMap::new(), |state| {
             part(of_state, state, codec)
+        })
+    };
+    match aside(api, write).await {
+        Ok(Written { pieces, held }) => {
+            reply::pieces(StatusCode::OK, codec.media_type(), pieces, Some(held))
+        }
+        Err(refusal) => *refusal,
+    }
+}
+
+async fn in_containers(api: &Arc<Api>, window: &Window, codec: Codec) -> Reply {
+    let Some(seen) = window.look().await else {
+        return stopping();
+    };
+    let (for_writer, window) = (Arc::clone(api), window.clone());
+    let write = move || {
+        let usage = executor::measure(&seen.pids);
+        with_state(&for_writer, &window, &seen.view, &usage, |state| {
+            containers(state, codec)
         })
     };
     match aside(api, write).await {
@@ -115,7 +135,7 @@ async fn read(window: &Window, codec: Codec, asked: v1::agent::call::ReadFile) -
 
 fn not_served(kind: Type) -> Reply {
     refused(&Refusal::NotImplemented(format!(
-        "Call '{}' is not supported: this agent serves the calls that read, and has no containers",
+        "Call '{}' is not supported: this agent serves the calls that read, and tasks are its only containers",
         kind.as_str_name()
     )))
 }

@@ -14,8 +14,10 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use shoal_agent::{AgentView, TaskView};
 use shoal_api::member::MemberStatus;
-use shoal_api::{StatusUpdate, TaskState};
-use shoal_mesos::agent::{AgentState, Run, Stage, state as write_state};
+use shoal_api::{StatusUpdate, TaskKey, TaskState};
+use shoal_mesos::agent::{
+    AgentState, Run, Stage, Usage, push_containers, push_statistics, state as write_state,
+};
 use shoal_mesos::listing::{Build, StatusEntry, TaskEntry};
 
 use super::Api;
@@ -23,7 +25,7 @@ use super::listing::{self, Written, aside, finished};
 use super::reply::{self, Reply};
 use super::route::Own;
 use super::snapshot::{self, Snapshot};
-use crate::executor::Window;
+use crate::executor::{self, Window};
 use crate::tags;
 
 /// Answers a request to an agent's own endpoint.
@@ -42,6 +44,8 @@ pub async fn answer(api: &Arc<Api>, own: Own, request: Request<Incoming>) -> Rep
     };
     match own {
         Own::State => state(api, window, asked).await,
+        Own::Containers => in_containers(api, window, asked, push_containers).await,
+        Own::Statistics => in_containers(api, window, asked, push_statistics).await,
         Own::Snapshot => match window.view().await {
             Some(view) => snapshot::document(&metrics(api, window, &view), asked),
             None => stopping(),
@@ -68,8 +72,37 @@ async fn state(api: &Arc<Api>, window: &Window, asked: Option<&str>) -> Reply {
     let (for_writer, window) = (Arc::clone(api), window.clone());
     let write = move || {
         let mut pieces = Vec::new();
-        with_state(&for_writer, &window, &view, |state| {
+        with_state(&for_writer, &window, &view, &BTreeMap::new(), |state| {
             write_state(state, &mut |piece: Bytes| pieces.push(piece));
+        });
+        pieces
+    };
+    match aside(api, write).await {
+        Ok(Written { pieces, held }) => finished(callback, pieces, Some(held)),
+        Err(refusal) => *refusal,
+    }
+}
+
+/// `/containers` and `/monitor/statistics`.
+async fn in_containers(
+    api: &Arc<Api>,
+    window: &Window,
+    asked: Option<&str>,
+    write: fn(&AgentState<'_>, &mut dyn FnMut(Bytes)),
+) -> Reply {
+    let callback = match listing::callback(asked) {
+        Ok(callback) => callback,
+        Err(refusal) => return *refusal,
+    };
+    let Some(seen) = window.look().await else {
+        return stopping();
+    };
+    let (for_writer, window) = (Arc::clone(api), window.clone());
+    let write = move || {
+        let mut pieces = Vec::new();
+        let usage = executor::measure(&seen.pids);
+        with_state(&for_writer, &window, &seen.view, &usage, |state| {
+            write(state, &mut |piece: Bytes| pieces.push(piece));
         });
         pieces
     };
@@ -84,6 +117,7 @@ fn with_state<T>(
     api: &Api,
     window: &Window,
     view: &AgentView,
+    usage: &BTreeMap<TaskKey, Usage>,
     then: impl FnOnce(&AgentState<'_>) -> T,
 ) -> T {
     let master = master_host(api);
@@ -94,7 +128,14 @@ fn with_state<T>(
         master: master.as_deref(),
         flags: &api.facts.agent_flags,
         build: Build::default(),
-        runs: view.tasks.iter().map(|task| run(window, task)).collect(),
+        runs: view
+            .tasks
+            .iter()
+            .map(|task| Run {
+                usage: usage.get(&task.assignment.key).copied(),
+                ..run(window, task)
+            })
+            .collect(),
     })
 }
 
@@ -116,6 +157,7 @@ fn run<'a>(window: &Window, task: &'a TaskView) -> Run<'a> {
             spec: &assignment.spec,
             agent: assignment.agent,
             address: window.info.http.ip(),
+            container: task.container,
             role: &assignment.role,
             state: task.state,
             statuses: task.updates.iter().map(status).collect(),
@@ -132,8 +174,8 @@ fn run<'a>(window: &Window, task: &'a TaskView) -> Run<'a> {
         },
         framework_name: &assignment.framework_name,
         framework_user: &assignment.framework_user,
-        container: task.container.to_string(),
         directory: window.directory(task),
+        usage: None,
     }
 }
 

@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use shoal_api::{
-    AgentId, Capability, FrameworkId, FrameworkInfo, Reason, Source, TaskKey, TaskState,
+    AgentId, Capability, ContainerId, FrameworkId, FrameworkInfo, Reason, Source, TaskKey,
+    TaskState,
 };
 use shoal_master::{Event, Reported, State, What};
 use shoal_mesos::listing::StatusEntry;
@@ -225,7 +226,8 @@ impl Translator {
             },
         };
         let address = self.addresses.get(&agent).copied();
-        let status = show::status(&entry, &task.task, agent, address);
+        let container = ContainerId::of(agent, task.launch);
+        let status = show::status(&entry, &task.task, agent, container, address);
         events::task_updated(&task.framework, status, state)
     }
 }
