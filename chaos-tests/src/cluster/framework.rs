@@ -636,7 +636,7 @@ impl Framework {
 
 fn name_of(launch: &Launch) -> Arc<str> {
     match launch {
-        Launch::Task { spec, .. } => Arc::from(spec.id.as_str()),
+        Launch::Task { spec, .. } | Launch::TaskIn { spec, .. } => Arc::from(spec.id.as_str()),
         Launch::Invalid { task, .. } => Arc::clone(task),
     }
 }

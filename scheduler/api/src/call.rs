@@ -54,6 +54,16 @@ pub enum Launch {
         /// What is wrong, for people.
         why: Arc<str>,
     },
+    /// As [`Launch::Task`], by a framework that wrote into the resources for which role they were
+    /// allocated: it must be the offers' role.
+    TaskIn {
+        /// That role.
+        role: Role,
+        /// The agent that the framework wrote into the task.
+        agent: AgentName,
+        /// What to run.
+        spec: Arc<TaskSpec>,
+    },
 }
 
 /// A task to reconcile.

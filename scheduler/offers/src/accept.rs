@@ -217,8 +217,9 @@ impl Offers {
         launch: &Launch,
         pool: &Pool,
     ) -> Result<Arc<TaskSpec>, Rejection> {
-        let (agent, spec) = match launch {
-            Launch::Task { agent, spec } => (agent, spec),
+        let (agent, spec, role) = match launch {
+            Launch::Task { agent, spec } => (agent, spec, &pool.role),
+            Launch::TaskIn { role, agent, spec } => (agent, spec, role),
             Launch::Invalid { why, .. } => return Err(Rejection::invalid(why.to_string())),
         };
         if self.uses_of(framework, &spec.id).next().is_some() {
@@ -248,10 +249,10 @@ impl Offers {
                     .to_owned(),
             ));
         }
-        if !pool.left.contains(&spec.resources) {
+        if *role != pool.role || !pool.left.contains(&spec.resources) {
             return Err(Rejection::invalid(format!(
                 "Total resources {} required by task and its executor is more than available {}",
-                notices::allocated(&spec.resources, &pool.role),
+                notices::allocated(&spec.resources, role),
                 notices::allocated(&pool.left, &pool.role)
             )));
         }
@@ -318,7 +319,9 @@ impl Offers {
         effects: &mut Vec<Effect>,
     ) {
         let (task, agent) = match launch {
-            Launch::Task { agent, spec } => (Arc::from(spec.id.as_str()), agent),
+            Launch::Task { agent, spec } | Launch::TaskIn { agent, spec, .. } => {
+                (Arc::from(spec.id.as_str()), agent)
+            }
             Launch::Invalid { task, agent, .. } => (Arc::clone(task), agent),
         };
         let word = Word {

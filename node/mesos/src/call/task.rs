@@ -20,7 +20,12 @@ use crate::resources;
 pub fn launch(mut task: v1::TaskInfo, unsupported: Option<&'static str>) -> Launch {
     check::infer_type(&mut task);
     match spec(&task, unsupported) {
-        Ok(spec) => Launch::Task {
+        Ok((spec, None)) => Launch::Task {
+            agent: agent(&task),
+            spec: Arc::new(spec),
+        },
+        Ok((spec, Some(role))) => Launch::TaskIn {
+            role,
             agent: agent(&task),
             spec: Arc::new(spec),
         },
@@ -48,7 +53,11 @@ fn task_id(task: &v1::TaskInfo) -> &str {
     task.task_id.as_ref().map_or("", |id| id.value())
 }
 
-fn spec(task: &v1::TaskInfo, unsupported: Option<&'static str>) -> Result<TaskSpec, String> {
+/// What it is, and the role that its resources were allocated to, where they say.
+fn spec(
+    task: &v1::TaskInfo,
+    unsupported: Option<&'static str>,
+) -> Result<(TaskSpec, Option<Role>), String> {
     let id = id(task_id(task))?;
     let kill_grace = kill_grace(task)?;
     if nanoseconds(task.max_completion_time.as_ref()).is_some_and(|n| n < 0) {
@@ -61,7 +70,7 @@ fn spec(task: &v1::TaskInfo, unsupported: Option<&'static str>) -> Result<TaskSp
         check::health_check(info)
             .map_err(|why| format!("Task uses invalid health check: {why}"))?;
     }
-    let resources = task_resources(&task.resources)?;
+    let (resources, role) = task_resources(&task.resources)?;
     if let Some(info) = &task.command {
         command::environment(info)
             .map_err(|why| format!("Task's `CommandInfo` is invalid: {why}"))?;
@@ -78,7 +87,7 @@ fn spec(task: &v1::TaskInfo, unsupported: Option<&'static str>) -> Result<TaskSp
         );
     }
     let info = task.command.as_ref();
-    Ok(TaskSpec {
+    let spec = TaskSpec {
         id,
         name: Arc::from(task.name()),
         resources,
@@ -92,7 +101,8 @@ fn spec(task: &v1::TaskInfo, unsupported: Option<&'static str>) -> Result<TaskSp
         unsupported: unsupported_text(task, unsupported),
         raw: Bytes::from(task.encode_to_vec()),
         digest: None,
-    })
+    };
+    Ok((spec, role))
 }
 
 /// The rule for ids that a client chooses, in the words of Mesos.
@@ -129,9 +139,13 @@ fn nanoseconds(duration: Option<&v1::DurationInfo>) -> Option<i64> {
     duration.map(v1::DurationInfo::nanoseconds)
 }
 
-fn task_resources(list: &[v1::Resource]) -> Result<Resources, String> {
-    let (resources, _role) =
+fn task_resources(list: &[v1::Resource]) -> Result<(Resources, Option<Role>), String> {
+    let (resources, role) =
         resources::from_wire(list).map_err(|why| format!("Task uses invalid resources: {why}"))?;
+    let role = role
+        .map(Role::new)
+        .transpose()
+        .map_err(|why| format!("Task uses invalid resources: {why}"))?;
     if resources.is_empty() {
         return Err("Task uses no resources".to_owned());
     }
@@ -142,7 +156,7 @@ fn task_resources(list: &[v1::Resource]) -> Result<Resources, String> {
         );
     }
     mixes(&resources)?;
-    Ok(resources)
+    Ok((resources, role))
 }
 
 /// A task takes of one name what can be taken back, or what cannot, and a volume of an id once.

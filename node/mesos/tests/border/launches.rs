@@ -81,7 +81,7 @@ fn launch(changes: &Value) -> Launch {
 
 fn spec(changes: &Value) -> Arc<TaskSpec> {
     match launch(changes) {
-        Launch::Task { spec, .. } => spec,
+        Launch::Task { spec, .. } | Launch::TaskIn { spec, .. } => spec,
         Launch::Invalid { why, .. } => panic!("{changes}: {why}"),
     }
 }
@@ -89,7 +89,9 @@ fn spec(changes: &Value) -> Arc<TaskSpec> {
 fn why(changes: &Value) -> Arc<str> {
     match launch(changes) {
         Launch::Invalid { why, .. } => why,
-        Launch::Task { spec, .. } => panic!("{changes} is valid: {spec:?}"),
+        Launch::Task { spec, .. } | Launch::TaskIn { spec, .. } => {
+            panic!("{changes} is valid: {spec:?}")
+        }
     }
 }
 
@@ -259,6 +261,25 @@ fn what_cannot_run_yet_is_named() {
         spec(&json!({"container": {"type": "MESOS"}})).unsupported,
         None
     );
+}
+
+#[test]
+fn the_role_of_the_resources_is_kept_for_the_ledger_to_compare() {
+    let of = |roles: &[&str]| {
+        let resource = |role: &&str| {
+            json!({
+                "name": "cpus", "type": "SCALAR", "scalar": {"value": 1},
+                "allocation_info": {"role": role},
+            })
+        };
+        json!({"resources": roles.iter().map(resource).collect::<Vec<_>>()})
+    };
+    let Launch::TaskIn { role, .. } = launch(&of(&["web"])) else {
+        panic!("the role is there");
+    };
+    assert_eq!(role.as_str(), "web");
+    assert!(why(&of(&["web", "api"])).contains("multiple allocation roles"));
+    assert!(why(&of(&["a b"])).starts_with("Task uses invalid resources: role"));
 }
 
 #[test]

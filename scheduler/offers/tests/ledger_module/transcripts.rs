@@ -327,7 +327,7 @@ impl Script {
         }
     }
 
-    /// `ID:AGENT:RESOURCES`; `!` before the id is a task that the border could not read, `?` one
+    /// `ID:AGENT:RESOURCES`, with `@ROLE` behind it if the resources name a role; `!` before the id is a task that the border could not read, `?` one
     /// without a command, `+` one that asks for what does not exist yet.
     fn launch(&self, text: &str) -> Launch {
         let mut parts = text.splitn(3, ':');
@@ -336,6 +336,10 @@ impl Script {
             parts.next().expect("an agent"),
         );
         let resources = parts.next().unwrap_or("");
+        let (resources, role) = match resources.split_once('@') {
+            Some((resources, role)) => (resources, Some(Role::new(role).expect("a role"))),
+            None => (resources, None),
+        };
         let agent = match self.world.agents.get(agent).and_then(|agent| agent.id) {
             Some(id) => AgentName::Id(id),
             None => AgentName::Foreign(Arc::from(agent)),
@@ -355,9 +359,10 @@ impl Script {
         if id.starts_with('+') {
             spec.unsupported = Some(Arc::from("container images are not supported yet"));
         }
-        Launch::Task {
-            agent,
-            spec: Arc::new(spec),
+        let spec = Arc::new(spec);
+        match role {
+            Some(role) => Launch::TaskIn { role, agent, spec },
+            None => Launch::Task { agent, spec },
         }
     }
 
