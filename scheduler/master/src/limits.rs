@@ -1,5 +1,8 @@
 //! Bounds of a master.
 
+/// How long a master must have heard of no leader before it believes a stranger that a newer life of the
+/// cluster began without it. Many elections, and less than an operator takes to notice. Ours.
+pub const ABANDONED: std::time::Duration = std::time::Duration::from_secs(60);
 /// Masters that the ledger knows, voters and others. Ours.
 pub const MASTERS: usize = 64;
 /// Commands of this master that wait for their entry; more are refused as "busy". Ours.

@@ -11,6 +11,7 @@ use shoal_quorum::{ChangeRefusal, MembershipChange, PeerProgress};
 
 use crate::charter::CharterCommand;
 use crate::input::{Answer, Ask, Output, Refused};
+use crate::limits;
 use crate::master::Master;
 use crate::peer::{LedgerMessage, PeerMessage};
 use crate::proposals::{Decision, Waiter};
@@ -185,13 +186,17 @@ impl Master {
         }
     }
 
-    /// Another master says that this one is out. It is believed if this one's own quorum holds the
-    /// sender, or if the sender's life of the cluster is newer: then a recovery or a restore began one
-    /// without this master, and what this one's ledger says is over.
+    /// Another master says that this one is out. Who is in this one's own quorum is believed at once.
+    /// Anybody else only if its life of the cluster is newer, as after a restore, and this master has
+    /// heard of no leader for [`limits::ABANDONED`]: the word of one stranger, which may lie, ends no
+    /// master whose own life of the cluster goes on.
     pub(crate) fn told_removed(&mut self, from: RaftId, raft: RaftId, incarnation: Incarnation) {
         let own = self.state.incarnation();
         let trusted = self.status.membership.contains(from);
-        if raft != self.config.raft || incarnation < own || (incarnation == own && !trusted) {
+        let abandoned =
+            self.status.leader.is_none() && self.now.since(self.leader_heard) >= limits::ABANDONED;
+        let believed = trusted || (incarnation > own && abandoned);
+        if raft != self.config.raft || incarnation < own || !believed {
             self.stats.bad_messages += 1;
             return;
         }

@@ -13,7 +13,8 @@ use shoal_api::notice::Notice;
 use shoal_api::session::{AgentMessage, Hello, MasterMessage};
 use shoal_api::*;
 use shoal_master::{
-    Answer, Ask, Config, Conn, EntryEvents, Input, Master, Output, Request, Tuning, What,
+    Answer, Ask, Config, Conn, EntryEvents, Input, LedgerMessage, Master, Output, PeerMessage,
+    Request, Tuning, What,
 };
 
 struct Cluster {
@@ -614,4 +615,32 @@ fn a_decline_waits_while_nobody_else_wants_the_offer() {
     assert!(matches!(cluster.ask(leader, call), Answer::Done));
     cluster.run(Duration::from_millis(1_500));
     assert_eq!(out(&cluster, &other), 0);
+}
+
+#[test]
+fn a_stranger_ends_no_master_that_has_a_leader() {
+    let one = RaftId(1);
+    let told = || Input::Peer {
+        from: RaftId(99),
+        node: NodeId(99),
+        message: PeerMessage::Ledger(LedgerMessage::Removed {
+            raft: one,
+            incarnation: Incarnation(1 << 20),
+        }),
+    };
+    // Steps without settling, which takes a halt for a fault.
+    let halted = |cluster: &mut Cluster| {
+        let master = cluster.masters.get_mut(&one).unwrap();
+        master.step(cluster.now, told());
+        master.halted().is_some()
+    };
+    let mut cluster = Cluster::new(3);
+    cluster.run(Duration::from_secs(90));
+    cluster.leader();
+    assert!(!halted(&mut cluster), "it has a leader");
+    cluster.masters.retain(|id, _| *id == one);
+    cluster.run(Duration::from_secs(30));
+    assert!(!halted(&mut cluster), "there may only be an election");
+    cluster.run(Duration::from_secs(60));
+    assert!(halted(&mut cluster), "its own life of the cluster is over");
 }

@@ -57,7 +57,6 @@ pub fn to_agent(head: &Head<'_>, body: &[u8]) -> Result<Asked<agent::Call>, Refu
         let missing = match call.r#type() {
             AgentType::Unknown => Some("type"),
             AgentType::GetMetrics if call.get_metrics.is_none() => Some("get_metrics"),
-            AgentType::GetContainers if call.get_containers.is_none() => Some("get_containers"),
             AgentType::ListFiles if call.list_files.is_none() => Some("list_files"),
             AgentType::ReadFile if call.read_file.is_none() => Some("read_file"),
             _ => None,
