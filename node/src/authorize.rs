@@ -43,6 +43,8 @@ pub enum Action {
     ChangeMembers,
     /// Tell or ask all members something.
     Tell,
+    /// Change which keys the gossip is sealed with.
+    ChangeKeys,
     /// Take everything that the ledger holds.
     Backup,
     /// Open a connection between nodes.

@@ -20,6 +20,7 @@ pub mod executor;
 pub mod fuzzing;
 pub mod gossip;
 pub mod handlers;
+pub mod keyring;
 pub mod limits;
 pub mod log;
 pub mod machine;

@@ -8,6 +8,11 @@ pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
 /// else. Ours.
 pub const CONFIG_PROBLEMS: usize = 50;
 
+/// How long members are waited for that do not say which keys they have. Ours: longer than a member
+/// that died unseen counts as alive.
+pub const KEYRING_ANSWERS: Duration = Duration::from_secs(10);
+/// Bytes in a file of keys. More: refused. Ours: far more than a full keyring.
+pub const KEY_FILE_BYTES: u64 = 4_096;
 /// Room on the disk below which `shoal doctor` complains. Ours: a log and its snapshots, twice.
 pub const DOCTOR_ROOM_BYTES: u64 = 256 * 1024 * 1024;
 /// A sync that `shoal doctor` calls slow. Ours: a commit takes a millisecond on a good disk.

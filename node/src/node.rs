@@ -27,6 +27,7 @@ use crate::executor::{self, Executor, ExecutorConfig, ExecutorError, KeeperProgr
 use crate::gossip::memory::{self, Memory};
 use crate::gossip::{self, End, Gossip, Standing};
 use crate::handlers::{self, Handlers};
+use crate::keyring::{self, Keys};
 use crate::metrics::{catalogue, counter, gauge};
 use crate::peer::{self, Identity};
 use crate::stop::{self, Stop, Stopper};
@@ -54,16 +55,44 @@ pub async fn run(
     config: NodeConfig,
     lifeline: Option<OwnedFd>,
     stop: Stop,
-    reload: impl FnOnce(Gossip, Handlers),
+    reload: impl FnOnce(Gossip, Handlers, Arc<Keys>),
 ) -> Result<(), Failure> {
     descriptors::raise();
     let mut node = Node::open(config).await?;
     let specs = node.config.event_handlers.clone();
     let handlers = handlers::start(node.gossip.clone(), specs);
-    reload(node.gossip.clone(), handlers);
+    reload(node.gossip.clone(), handlers, Arc::clone(&node.keys));
     let outcome = node.live(lifeline, stop).await;
     node.close().await;
     outcome
+}
+
+/// The gossip of a node that opens.
+struct Started {
+    gossip: Gossip,
+    changes: mpsc::Receiver<gossip::Change>,
+    keys: Arc<Keys>,
+}
+
+/// Starts the gossip, and what answers for its keys.
+fn start_gossip(
+    socket: gossip::Socket,
+    told: GossipConfig,
+    config: &NodeConfig,
+) -> Result<Started, Failure> {
+    let secrecy = told.secrecy.clone();
+    let running = gossip::start(socket, told).map_err(|error| refused(&error))?;
+    let keys = Arc::new(Keys::new(&config.data, secrecy, running.gossip.clone()));
+    tokio::spawn(keyring::cluster::serve(
+        running.inner,
+        Arc::clone(&keys),
+        running.gossip.clone(),
+    ));
+    Ok(Started {
+        gossip: running.gossip,
+        changes: running.changes,
+        keys,
+    })
 }
 
 /// A node whose listeners are open.
@@ -74,6 +103,7 @@ struct Node {
     dice: Dice,
     api: Arc<Api>,
     gossip: Gossip,
+    keys: Arc<Keys>,
     changes: Option<mpsc::Receiver<gossip::Change>>,
     peer: Option<TcpListener>,
     /// Somebody wants the node to leave.
@@ -87,7 +117,9 @@ struct Node {
 impl Node {
     async fn open(config: NodeConfig) -> Result<Node, Failure> {
         crate::metrics::registry();
+        let found = keyring::find(&config.data, &config.keys)?;
         let data = DataDirectory::open(&config.data, mint).map_err(|error| refused(&error))?;
+        let secrecy = found.keep(&config.data)?;
         crate::metrics::introduce(crate::metrics::About {
             name: config.name.to_string(),
             roles: config.roles.to_string(),
@@ -110,25 +142,23 @@ impl Node {
         let memory = Memory::load(&config.data);
         let mut told = gossip_config(&config, &data, &me, &dice)?;
         told.clocks = memory.clocks();
-        let running = gossip::start(socket, told);
-        let running = running.map_err(|error| refused(&error))?;
+        told.secrecy = secrecy;
+        let Started {
+            gossip,
+            changes,
+            keys,
+        } = start_gossip(socket, told, &config)?;
         let board = Arc::new(Board::new(config.http.advertise.clone()));
         let api = Arc::new(Api::new(board, policy(&config), Facts::of(&config)));
         let (leave, leaving) = stop::pair();
-        let first = api.gossip.set(running.gossip.clone()).is_ok() && api.leave.set(leave).is_ok();
-        assert!(first, "a new API has neither");
+        let first = api.gossip.set(gossip.clone()).is_ok() && api.leave.set(leave).is_ok();
+        let first = first && api.keys.set(Arc::clone(&keys)).is_ok();
+        assert!(first, "a new API has none of these");
         let listeners = serve(http, agent_http, &api);
-        tokio::spawn(show_members(
-            running.gossip.watch_members(),
-            Arc::clone(&api),
-        ));
-        let joined = running.gossip.join(whom_to_join(&config, &memory)).await;
+        tokio::spawn(show_members(gossip.watch_members(), Arc::clone(&api)));
+        let joined = gossip.join(whom_to_join(&config, &memory)).await;
         joined.map_err(|error| refused(&error))?;
-        tokio::spawn(memory::keep(
-            running.gossip.clone(),
-            config.data.clone(),
-            memory,
-        ));
+        tokio::spawn(memory::keep(gossip.clone(), config.data.clone(), memory));
         tracing::info!(name = %config.name, id = %me.node, generation = me.generation.0,
             roles = %config.roles, "node started");
         Ok(Node {
@@ -137,8 +167,9 @@ impl Node {
             me,
             dice,
             api,
-            gossip: running.gossip,
-            changes: Some(running.changes),
+            gossip,
+            keys,
+            changes: Some(changes),
             peer,
             leaving,
             listeners,
@@ -415,6 +446,8 @@ fn gossip_config(
         seed,
     );
     let tags = tags::of(config, me.raft, data.identity().cluster);
+    // Not of the dice: nonces must differ even where seeds would not.
+    gossip.entropy = entropy::draw().map_err(|error| refused(&error))? as u64;
     let usual = match config.gossip.ip().is_loopback() {
         true => Profile::Local,
         false => Profile::Lan,

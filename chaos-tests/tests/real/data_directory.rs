@@ -11,6 +11,8 @@ use crate::wait::{check, seconds, until};
 /// Starts a node of that cluster on an address of its own and waits for its end.
 fn intruder(cluster: &Cluster, roles: &str, data: &Path) -> Output {
     let first = cluster.nodes().remove(0);
+    // With the key of its own cluster it would not even be heard.
+    drop(fs::remove_file(data.join("keyring.json")));
     let own = |address: &str| address.replace("127.0.0.1:", "127.0.0.99:");
     let agent_http = own(cluster.api());
     let (host, port) = agent_http.rsplit_once(':').expect("an address has a port");
@@ -32,6 +34,8 @@ fn intruder(cluster: &Cluster, roles: &str, data: &Path) -> Output {
             "--agent-http",
             &format!("{host}:{next}"),
         ])
+        .arg("--gossip-key-file")
+        .arg(cluster.data().join("gossip-key"))
         .args(["--resources", "cpus:1;mem:128"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

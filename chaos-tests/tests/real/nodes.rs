@@ -14,6 +14,9 @@ use crate::machine::{self, Turn};
 use crate::process::{self, ProcessId};
 use crate::wait::{check, seconds, until};
 
+/// The file with the key of a test's nodes, and the key.
+const KEY_FILE: &str = "gossip-key";
+const KEY: &str = "c2hvYWwga2V5IG9mIGEgdGVzdCwgMzIgYnl0ZXMgISE=\n";
 /// How many addresses a test's nodes may use.
 const ADDRESSES: u8 = 9;
 /// How long a quorum may take for what it does by itself, on a busy machine.
@@ -43,8 +46,10 @@ impl Nodes {
     /// None yet.
     pub fn new() -> Nodes {
         let turn = Turn::take();
+        let folder = TempDir::with_prefix("shoal-test-").expect("a temporary folder can be made");
+        fs::write(folder.path().join(KEY_FILE), KEY).expect("a key can be written");
         Nodes {
-            folder: TempDir::with_prefix("shoal-test-").expect("a temporary folder can be made"),
+            folder,
             port: machine::free_api_port(ADDRESSES),
             places: Vec::new(),
             turn: Some(turn),
@@ -155,6 +160,10 @@ impl Nodes {
             .arg(format!("--agent-http={address}:{}", port + 1))
             .arg(format!("--peer={address}:{}", gossip + 1))
             .arg(format!("--cluster=nodes-{port}"))
+            .arg(format!(
+                "--gossip-key-file={}",
+                self.path(KEY_FILE).display()
+            ))
             .args(&place.arguments)
             .env_remove("SHOAL_ADDR")
             .stdin(Stdio::null())

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// What the log asks of the kernel; faults attach here.
@@ -56,14 +56,43 @@ impl Io for System {
 pub fn atomic_write(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let temporary = path.with_extension("tmp");
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .open(&temporary)?;
+    finish(file, &temporary, path, folder, content)
+}
+
+/// As [`atomic_write`], of a secret: nobody but the owner can ever read the file.
+///
+/// # Errors
+/// The step that failed; the old content is still there.
+pub fn atomic_write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let temporary = path.with_extension("tmp");
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    finish(file, &temporary, path, folder, content)
+}
+
+fn finish(
+    mut file: File,
+    temporary: &Path,
+    path: &Path,
+    folder: &Path,
+    content: &[u8],
+) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
+    std::fs::rename(temporary, path)?;
     sync_folder(folder)
 }
 

@@ -25,7 +25,7 @@ mod writer;
 pub use append::append;
 pub use backup::{Backup, BackupBytes, BackupError, BackupHeader};
 pub use directory::{DataDirectory, DirectoryError, Identity, Minted};
-pub use file::{Io, System, atomic_write, is_full};
+pub use file::{Io, System, atomic_write, atomic_write_private, is_full};
 pub use recovery::{DamageError, recover};
 pub use snapshot::SnapshotFile;
 pub use writer::{Event, LogWriter};

@@ -6,6 +6,7 @@ pub mod board;
 pub mod body;
 mod counters;
 pub mod facts;
+mod keyring;
 mod listing;
 pub mod members;
 mod moment;
@@ -30,6 +31,7 @@ use crate::authorize::{Action, Caller, Object, Policy};
 use crate::drive::mailbox::Mailbox;
 use crate::executor::Window;
 use crate::gossip::Gossip;
+use crate::keyring::Keys;
 use crate::limits;
 use crate::metrics::Cluster;
 use crate::stop::Stopper;
@@ -38,7 +40,7 @@ use board::Board;
 use facts::Facts;
 use members::Members;
 use reply::Reply;
-use route::{Door, Endpoint, Ours, Own};
+use route::{Door, Endpoint, KeyringRoute, Ours, Own};
 #[cfg(feature = "fuzzing")]
 pub use shoal::read_run;
 
@@ -57,6 +59,8 @@ pub struct Api {
     pub leave: OnceLock<Stopper>,
     /// The agent of this node, from its start on.
     pub agent: OnceLock<Window>,
+    /// The gossip's keys, from the start on.
+    pub keys: OnceLock<Arc<Keys>>,
     /// How the node was started.
     pub facts: Facts,
     /// Room for listings that are being written or sent.
@@ -81,6 +85,7 @@ impl Api {
             gossip: OnceLock::new(),
             leave: OnceLock::new(),
             agent: OnceLock::new(),
+            keys: OnceLock::new(),
             facts,
             listings: Arc::new(Semaphore::new(limits::LISTINGS)),
             event_clients: Arc::new(Semaphore::new(limits::EVENT_CLIENTS)),
@@ -160,6 +165,7 @@ async fn answer(
         },
         Endpoint::Redirect if master.is_some() => listing::redirect(api),
         Endpoint::Redirect => no_mesos_master(),
+        Endpoint::Keyring(route) => keyring::answer(api, route, request).await,
         Endpoint::Leader if master.is_some() => shoal::leader(api),
         Endpoint::Leader => no_master(),
         Endpoint::Ours(ours) => match master {
@@ -181,7 +187,11 @@ fn action(endpoint: &Endpoint) -> Action {
         | Endpoint::Flags
         | Endpoint::Snapshot
         | Endpoint::Own(Own::Flags | Own::Snapshot)
+        | Endpoint::Keyring(KeyringRoute::List)
         | Endpoint::Leader => Action::Observe,
+        Endpoint::Keyring(KeyringRoute::Install | KeyringRoute::Use | KeyringRoute::Remove) => {
+            Action::ChangeKeys
+        }
         // The operator API serves what reads only.
         Endpoint::Listing(_)
         | Endpoint::Operator

@@ -42,10 +42,25 @@ pub enum Endpoint {
     Own(Own),
     /// Ours: members of the gossip.
     Members(Members),
+    /// Ours: the keys of the gossip.
+    Keyring(KeyringRoute),
     /// Ours: the leading master.
     Leader,
     /// Ours, answered by masters.
     Ours(Ours),
+}
+
+/// What is done with the keys of the gossip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyringRoute {
+    /// Lists them.
+    List,
+    /// Installs one.
+    Install,
+    /// Seals with one.
+    Use,
+    /// Removes one.
+    Remove,
 }
 
 /// A listing of version 0 of Mesos, of a master.
@@ -166,6 +181,7 @@ impl Endpoint {
         "snapshot",
         "files",
         "members",
+        "keyring",
         "leader",
         "events",
         "agents",
@@ -203,6 +219,7 @@ impl Endpoint {
                 Own::Files(_) => "files",
             },
             Endpoint::Members(_) => "members",
+            Endpoint::Keyring(_) => "keyring",
             Endpoint::Leader => "leader",
             Endpoint::Ours(ours) => ours.label(),
         }
@@ -329,6 +346,14 @@ type MakeEndpoint = fn(String) -> Endpoint;
 
 /// Our own routes below `/shoal/v1/`; a name in braces is any one segment, without its percent signs.
 const OURS: &[(&str, MakeEndpoint)] = &[
+    ("keyring", |_| Endpoint::Keyring(KeyringRoute::List)),
+    ("keyring/install", |_| {
+        Endpoint::Keyring(KeyringRoute::Install)
+    }),
+    ("keyring/use", |_| Endpoint::Keyring(KeyringRoute::Use)),
+    ("keyring/remove", |_| {
+        Endpoint::Keyring(KeyringRoute::Remove)
+    }),
     ("members", |_| Endpoint::Members(Members::List)),
     ("members/self", |_| Endpoint::Members(Members::Own)),
     ("members/stream", |_| Endpoint::Members(Members::Stream)),
@@ -563,6 +588,7 @@ mod tests {
                 let method = match endpoint("x".to_owned()) {
                     Endpoint::Ours(ours) if ours.changes() => "POST",
                     Endpoint::Members(which) if which.changes() => "POST",
+                    Endpoint::Keyring(which) if which != KeyringRoute::List => "POST",
                     _ => "GET",
                 };
                 format!("{method} /shoal/v1/{pattern}")

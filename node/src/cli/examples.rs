@@ -9,10 +9,17 @@ const EXAMPLES: &[(&[&str], &[&str])] = &[
     (
         &["node"],
         &[
-            "shoal node --name a --roles master,agent --data /var/lib/shoal --bootstrap-expect 1",
-            "shoal node --name b --roles agent --join 10.0.0.1:7946 --insecure",
+            "shoal node --name a --roles master,agent --data /var/lib/shoal --bootstrap-expect 1 \
+             --gossip-key-file /etc/shoal/gossip-key",
+            "shoal node --name b --roles agent --join 10.0.0.1:7946 --insecure \
+             --gossip-key-file /etc/shoal/gossip-key",
         ],
     ),
+    (&["keyring", "generate"], &["shoal keyring generate"]),
+    (&["keyring", "list"], &["shoal keyring list"]),
+    (&["keyring", "install"], &["shoal keyring install"]),
+    (&["keyring", "use"], &["shoal keyring use ID"]),
+    (&["keyring", "remove"], &["shoal keyring remove ID"]),
     (&["dev"], &["shoal dev", "shoal dev --masters 3 --agents 3"]),
     (
         &["members"],

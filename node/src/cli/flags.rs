@@ -118,6 +118,12 @@ pub enum Command {
         #[command(subcommand)]
         command: QuorumCommand,
     },
+    /// Look after the keys that seal the gossip.
+    Keyring {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: KeyringCommand,
+    },
     /// Store the whole ledger of a running cluster in a file.
     Backup(BackupFlags),
     /// Make a data directory out of a backup, when the cluster is lost.
@@ -368,6 +374,27 @@ pub enum QuorumCommand {
     Transfer {
         /// To this Raft id or name; to any caught-up master by default.
         master: Option<String>,
+    },
+}
+
+/// `shoal keyring`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum KeyringCommand {
+    /// Print a new key, for every node of a cluster; it is stored nowhere.
+    Generate,
+    /// List the keys of all members by their ids: how many have each, how many seal with it.
+    List,
+    /// Give all members one more key to open with. The key is read from standard input.
+    Install,
+    /// Let all members seal with a key that all of them have.
+    Use {
+        /// The id of the key.
+        id: String,
+    },
+    /// Let all members forget a key that none of them seals with.
+    Remove {
+        /// The id of the key.
+        id: String,
     },
 }
 

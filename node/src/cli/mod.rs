@@ -12,6 +12,7 @@ mod exit;
 mod explain;
 pub mod flags;
 mod inspect;
+mod keyring;
 mod list;
 mod members;
 mod members_flags;
@@ -90,6 +91,7 @@ fn execute(flags: Flags) -> Result<ExitCode, Failure> {
         Command::Restore(flags) => restore::run(form, flags),
         Command::Inspect(flags) => inspect::run(form, flags),
         Command::Quorum { command } => quorum::run(&flags.addr, form, command),
+        Command::Keyring { command } => return keyring::run(&flags.addr, form, command),
         Command::Explain(flags) => explain::explain(&client()?, form, flags),
         Command::Teardown(flags) => teardown::teardown(&client()?, form, flags),
         Command::Completions(flags) => pages::completions(flags),

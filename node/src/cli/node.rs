@@ -56,8 +56,8 @@ fn live(flags: &NodeFlags, loaded: Loaded, log: Log) -> Result<ExitCode, Failure
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let hang_up = signal(SignalKind::hangup()).map_err(failed)?;
-        let life = node::run(config, lifeline, stopped, |gossip, handlers| {
-            tokio::spawn(reloader.serve(hang_up, gossip, handlers));
+        let life = node::run(config, lifeline, stopped, |gossip, handlers, keys| {
+            tokio::spawn(reloader.serve(hang_up, gossip, handlers, keys));
         });
         tokio::pin!(life);
         loop {

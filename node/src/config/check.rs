@@ -26,6 +26,13 @@ pub fn contradictions(settings: &Settings, layers: &Layers) -> Vec<Problem> {
             "add master to roles, or leave bootstrap_expect out".to_owned(),
         ));
     }
+    if settings.gossip_key.is_some() && settings.gossip_key_file.is_some() {
+        found.push((
+            "gossip_key",
+            "gossip_key and gossip_key_file are both set".to_owned(),
+            "leave one of them out".to_owned(),
+        ));
+    }
     let problem = |(key, error, hint)| Problem {
         origin: layers.origin(key),
         key: Some(key),

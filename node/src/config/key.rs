@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use shoal_api::agent::HostPort;
 use shoal_api::{Name, Resources};
-use shoal_membership::Label;
+use shoal_membership::{Key as Secret, Label, Policy};
 
 use super::attributes::Attributes;
 use super::gossip::{Few, GossipProfile, Millis};
 use crate::cli::flags::parse_host_port;
+use crate::keyring::text;
 use crate::log::{LogFilter, LogFormat};
 use crate::roles::NodeRole;
 
@@ -96,6 +97,8 @@ pub trait Setting: Sized {
     const RANGE: &'static str;
     /// How a value is called in a usage line.
     const PLACEHOLDER: &'static str;
+    /// Whether what was written must not be repeated to anybody.
+    const SECRET: bool = false;
 
     /// Reads what was written: one text, or the items of a list.
     ///
@@ -133,6 +136,7 @@ impl<T: Setting> Setting for Option<T> {
     const SHAPE: Shape = T::SHAPE;
     const RANGE: &'static str = T::RANGE;
     const PLACEHOLDER: &'static str = T::PLACEHOLDER;
+    const SECRET: bool = T::SECRET;
 
     fn read(texts: &[String]) -> Result<Self, String> {
         match texts {
@@ -198,8 +202,61 @@ texts! {
         Few::parse;
     LogFilter: Text, "FILTER", "a level, then `TARGET=LEVEL` by comma; levels are off, error, warn, info, debug, trace",
         LogFilter::parse;
+    Encryption: Text, "MODE", "`required`, `outgoing` (takes plain gossip, too), `incoming` (sends plain gossip, takes both) or `off`",
+        |text| text::parse_policy(text).map(Encryption);
+    KeyFile: Text, "FILE", "a path; the file has a key in base64 on each line",
+        KeyFile::parse;
     LogFormat: Text, "FORMAT", "`text` or `json`",
         LogFormat::parse;
+}
+
+/// Who must have a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encryption(pub Policy);
+
+impl fmt::Display for Encryption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(text::policy(self.0))
+    }
+}
+
+/// A file with keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFile(pub PathBuf);
+
+impl KeyFile {
+    fn parse(text: &str) -> Result<KeyFile, String> {
+        match text.is_empty() || text.contains('\0') {
+            true => Err("that is no name of a file".to_owned()),
+            false => Ok(KeyFile(PathBuf::from(text))),
+        }
+    }
+}
+
+impl fmt::Display for KeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+
+/// A key of the cluster, whose text is shown to nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GossipKey(pub Secret);
+
+impl Setting for GossipKey {
+    const SHAPE: Shape = Shape::Text;
+    const RANGE: &'static str = "32 bytes in base64, as `shoal keyring generate` prints";
+    const PLACEHOLDER: &'static str = "KEY";
+    const SECRET: bool = true;
+
+    fn read(texts: &[String]) -> Result<Self, String> {
+        text::parse(single(texts)?).map(GossipKey)
+    }
+
+    /// Its id: a process gets the key itself by a file.
+    fn texts(&self) -> Vec<String> {
+        vec![format!("(key {})", self.0.id())]
+    }
 }
 
 impl Setting for PathBuf {

@@ -126,7 +126,10 @@ impl Layers {
                 problems.push(Problem {
                     origin: self.origin(name),
                     key: Some(key.name),
-                    error: format!("{name} cannot be '{}': {why}", texts.join(",")),
+                    error: match T::SECRET {
+                        true => format!("{name} cannot be that: {why}"),
+                        false => format!("{name} cannot be '{}': {why}", texts.join(",")),
+                    },
                     hint: format!("{name} is {}", key.range),
                 });
                 None
@@ -230,6 +233,9 @@ mod tests {
             ("gossip_reconnect_interval", "5000"),
             ("gossip_keep_failed", "3600"),
             ("gossip_keep_left", "3601"),
+            ("gossip_encryption", "outgoing"),
+            ("gossip_key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+            ("gossip_key_file", "/k"),
             ("insecure", "true"),
             ("tags", "db=mongo,rack=a"),
             ("event_handlers", "user:deploy=/bin/true"),
@@ -284,6 +290,27 @@ mod tests {
             "127.0.0.1:5050",
             "an empty variable says nothing"
         );
+    }
+
+    #[test]
+    fn a_secret_is_never_repeated() {
+        let almost = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==";
+        let line = format!("gossip_key = \"{almost}\"\n");
+        let by_flag = gather(&["--gossip-key", almost], &[], "");
+        for wrong in [
+            by_flag,
+            gather(&[], &[("SHOAL_GOSSIP_KEY", almost)], ""),
+            gather(&[], &[], &line),
+        ] {
+            let error = wrong.unwrap_err().to_string();
+            assert!(error.contains("has 32 bytes"), "{error}");
+            assert!(!error.contains(&almost[..9]), "{error}");
+        }
+        let whole = format!("{}x8=", &almost[..41]);
+        let (_, settings) = gather(&["--gossip-key", &whole], &[], "").unwrap();
+        let shown = format!("{settings:?} {:?}", settings.texts());
+        assert!(shown.contains("(key "), "{shown}");
+        assert!(!shown.contains(&whole[..9]), "{shown}");
     }
 
     #[test]

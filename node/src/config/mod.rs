@@ -27,6 +27,7 @@ use shoal_membership::{Label, Profile, Tuning};
 
 use crate::cli::{Exit, Failure};
 use crate::handlers::HandlerSpec;
+use crate::keyring;
 use crate::machine::Machine;
 use crate::roles::NodeRoles;
 use attributes::Attributes;
@@ -93,6 +94,8 @@ pub struct NodeConfig {
     pub replay_events: bool,
     /// Whether it joins those that it knew, though it left for good.
     pub rejoin_after_leave: bool,
+    /// Who must have a key of the gossip, and where keys come from.
+    pub keys: keyring::Given,
     /// Whether strangers may reach it.
     pub insecure: bool,
 }
@@ -146,6 +149,7 @@ impl NodeConfig {
             )
         })?;
         let gossip_tuning = tuning(&settings);
+        let keys = settings.keys();
         let resources = match settings.resources {
             Some(resources) => resources,
             None if roles.agent => detect(&data)?.share(0, 1),
@@ -176,6 +180,7 @@ impl NodeConfig {
             event_handlers: settings.event_handlers,
             replay_events: settings.replay_events,
             rejoin_after_leave: settings.rejoin_after_leave,
+            keys,
             insecure: settings.insecure,
         })
     }

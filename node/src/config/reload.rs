@@ -3,6 +3,8 @@
 //! What lives here decides what may change and says what happened. All or nothing: one wrong value
 //! anywhere, and the node goes on as it was.
 
+use std::sync::Arc;
+
 use metrics::{Counter, Gauge};
 use shoal_api::agent::HostPort;
 use tokio::signal::unix::Signal;
@@ -12,8 +14,10 @@ use super::key::Reload;
 use super::load;
 use super::problem::Problems;
 use super::settings::{KEYS, Settings};
+use crate::cli::Failure;
 use crate::gossip::Gossip;
 use crate::handlers::{HandlerSpec, Handlers};
+use crate::keyring::{Given, Keys};
 use crate::log::Log;
 use crate::metrics::{catalogue, counter, gauge};
 
@@ -38,6 +42,8 @@ struct Change {
     handlers: Option<Vec<HandlerSpec>>,
     /// Whether the log's filter is another one.
     log: bool,
+    /// What is said about keys, if that is something else.
+    keys: Option<Given>,
     /// Keys that have another value, which waits for a restart.
     waiting: Vec<&'static str>,
 }
@@ -56,13 +62,27 @@ impl Reloader {
     }
 
     /// Reads again at every signal; ends with the gossip.
-    pub async fn serve(mut self, mut hang_up: Signal, gossip: Gossip, handlers: Handlers) {
+    pub async fn serve(
+        mut self,
+        mut hang_up: Signal,
+        gossip: Gossip,
+        handlers: Handlers,
+        keys: Arc<Keys>,
+    ) {
         while hang_up.recv().await.is_some() {
             // The file may be on a slow disk, or worse a pipe: nobody else waits for it.
             let flags = self.flags.clone();
             let loading = tokio::task::spawn_blocking(move || load(&flags));
             match loading.await.expect("reading a file does not panic") {
                 Ok(loaded) => {
+                    // Keys come from files, and are the one thing that can still be refused.
+                    let given = difference(&self.current, &loaded.settings).keys;
+                    if let Some(given) = given
+                        && let Err(failure) = reload_keys(&keys, given).await
+                    {
+                        self.refuse_keys(&failure);
+                        continue;
+                    }
                     let change = self.take(loaded.settings);
                     let joined = change.join.len();
                     if joined > 0 && gossip.join(change.join).await.is_err() {
@@ -100,6 +120,15 @@ impl Reloader {
         }
     }
 
+    fn refuse_keys(&self, failure: &Failure) {
+        self.refused.increment(1);
+        tracing::error!(
+            hint = failure.hint,
+            "the configuration stays as it was: {}",
+            failure.error
+        );
+    }
+
     /// Takes what a running node takes, and says what changed.
     fn take(&mut self, new: Settings) -> Change {
         let change = difference(&self.current, &new);
@@ -109,8 +138,17 @@ impl Reloader {
         self.current.log_level = new.log_level;
         self.current.join = new.join;
         self.current.event_handlers = new.event_handlers;
+        self.current.gossip_encryption = new.gossip_encryption;
+        self.current.gossip_key = new.gossip_key;
+        self.current.gossip_key_file = new.gossip_key_file;
         change
     }
+}
+
+async fn reload_keys(keys: &Arc<Keys>, given: Given) -> Result<(), Failure> {
+    let keys = Arc::clone(keys);
+    let reloading = tokio::task::spawn_blocking(move || keys.reload(&given));
+    reloading.await.expect("reading a file does not panic")
 }
 
 fn difference(old: &Settings, new: &Settings) -> Change {
@@ -122,6 +160,7 @@ fn difference(old: &Settings, new: &Settings) -> Change {
         join: fresh.cloned().collect(),
         handlers: (old.event_handlers != new.event_handlers).then(|| new.event_handlers.clone()),
         log: old.log_level != new.log_level,
+        keys: (old.keys() != new.keys()).then(|| new.keys()),
         waiting: waiting.map(|(key, _)| key.name).collect(),
     }
 }
@@ -150,6 +189,7 @@ mod tests {
             join: vec![HostPort::new("c", 3)],
             handlers: Some(vec![HandlerSpec::parse("a.sh").unwrap()]),
             log: true,
+            keys: None,
             waiting: vec!["http", "insecure"],
         };
         assert_eq!(difference(&old, &new), expected);
@@ -161,7 +201,14 @@ mod tests {
         let names: Vec<&str> = live.map(|key| key.name).collect();
         assert_eq!(
             names,
-            ["join", "event_handlers", "log_level"],
+            [
+                "join",
+                "gossip_encryption",
+                "gossip_key",
+                "gossip_key_file",
+                "event_handlers",
+                "log_level"
+            ],
             "`take` must know each of them"
         );
     }

@@ -11,10 +11,13 @@ use shoal_membership::Label;
 use super::attributes::Attributes;
 use super::given_tags::GivenTags;
 use super::gossip::{Few, GossipProfile, Millis};
-use super::key::{Key, QuorumSize, Reload, Seconds, Setting, Standard};
+use super::key::{
+    Encryption, GossipKey, Key, KeyFile, QuorumSize, Reload, Seconds, Setting, Standard,
+};
 use super::layers::Layers;
 use super::problem::Problem;
 use crate::handlers::HandlerSpec;
+use crate::keyring;
 use crate::log::{LogFilter, LogFormat};
 use crate::roles::NodeRole;
 
@@ -118,6 +121,12 @@ settings! {
         "how long a failed member is remembered and looked for; a longer partition must be joined by hand";
     gossip_keep_left: Seconds, Value("86400"), Restart,
         "how long a member that left is remembered; who was away for longer may still list it";
+    gossip_encryption: Encryption, Value("required"), Live,
+        "who must have a key: `off` gossips in plain text, the two between lead there and back";
+    gossip_key: Option<GossipKey>, Unset("`gossip_key_file`"), Live,
+        "the key of the cluster, for a node that keeps none; shown by its id only";
+    gossip_key_file: Option<KeyFile>, Unset("the keys that the node keeps"), Live,
+        "a file with keys of the cluster, the one to seal with first, for a node that keeps none";
     insecure: bool, Value("false"), Restart,
         "allow listening on addresses that other machines can reach, without authentication";
     tags: GivenTags, Unset("none"), Restart,
@@ -139,6 +148,17 @@ impl Default for Settings {
         match Settings::of(&Layers::default()) {
             Ok(settings) => settings,
             Err(problems) => panic!("the defaults are wrong: {problems:?}"),
+        }
+    }
+}
+
+impl Settings {
+    /// What they say about keys of the gossip.
+    pub fn keys(&self) -> keyring::Given {
+        keyring::Given {
+            policy: self.gossip_encryption.0,
+            key: self.gossip_key.as_ref().map(|key| key.0.clone()),
+            file: self.gossip_key_file.as_ref().map(|file| file.0.clone()),
         }
     }
 }

@@ -4,10 +4,15 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use shoal_disk::atomic_write_private;
+
 use crate::cli::{Exit, Failure};
+use crate::keyring::text;
 
 /// The file that says that a folder is ours to remove.
 const MARK: &str = "shoal-dev";
+/// The file with the key of the cluster's gossip.
+pub const KEY: &str = "gossip-key";
 
 /// Makes the folder usable; with `clean` set, what an earlier cluster left is removed first.
 ///
@@ -46,6 +51,24 @@ pub fn prepare(folder: &Path, clean: Clean) -> Result<(), Failure> {
         "made by `shoal dev`, removed by `shoal dev --clean`\n",
     )
     .map_err(|error| trouble("write to", error))
+}
+
+/// Makes the cluster's key, unless an earlier cluster left one.
+///
+/// # Errors
+/// The disk refuses.
+pub fn key(file: &Path) -> Result<(), Failure> {
+    if file.exists() {
+        return Ok(());
+    }
+    let text = format!("{}\n", text::secret(&text::generate()));
+    atomic_write_private(file, text.as_bytes()).map_err(|error| {
+        Failure::new(
+            Exit::Failed,
+            format!("cannot write the key {}: {error}", file.display()),
+            "choose another folder by --data",
+        )
+    })
 }
 
 /// Whether what an earlier cluster left is removed.

@@ -7,9 +7,10 @@ use shoal_api::agent::HostPort;
 use shoal_api::{Name, Resources};
 use shoal_membership::Label;
 
+use super::folder;
 use crate::cli::flags::DevFlags;
 use crate::cli::{Exit, Failure};
-use crate::config::key::QuorumSize;
+use crate::config::key::{KeyFile, QuorumSize};
 use crate::config::settings::{self, Settings};
 use crate::machine::Machine;
 use crate::roles::NodeRole;
@@ -133,6 +134,7 @@ pub fn nodes(flags: &DevFlags, data: &Path, machine: Machine) -> Result<Vec<Sett
             agent_http: SocketAddr::new(*ip, ports.agent_http),
             bootstrap_expect: master.then_some(QuorumSize(flags.masters)),
             resources: agent.map_or_else(|| Some(Resources::new()), |at| Some(resources(at))),
+            gossip_key_file: Some(KeyFile(data.join(folder::KEY))),
             cluster: Label::new(&format!("dev-{}", ports.http)).expect("a made-up label is short"),
             ..Settings::default()
         });

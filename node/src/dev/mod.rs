@@ -36,6 +36,7 @@ pub fn run(flags: &DevFlags) -> Result<ExitCode, Failure> {
         refuse_taken_ports(node)?;
     }
     folder::prepare(&data, if flags.clean { Clean::Yes } else { Clean::No })?;
+    folder::key(&data.join(folder::KEY))?;
     orphans::adopt().map_err(|error| system("adopt orphans", &error))?;
     let runtime = node::runtime()?;
     let outcome = runtime.block_on(async {
@@ -126,7 +127,7 @@ async fn run_here(settings: Settings, signals: &mut Signals) -> Result<(), Failu
         .map_err(|error| system("copy a socket", &error))?;
     let config = NodeConfig::of(settings)?;
     let (stop_node, stopped) = stop::pair();
-    let life = node::run(config, Some(keeper), stopped, |_, _| ());
+    let life = node::run(config, Some(keeper), stopped, |_, _, _| ());
     tokio::pin!(life);
     let usable = announce_usable(api, agents);
     tokio::pin!(usable);

@@ -8,6 +8,7 @@ mod cluster;
 mod data;
 mod disk;
 mod kernel;
+mod keys;
 mod ports;
 mod process;
 
@@ -90,6 +91,7 @@ pub fn examine(flags: &NodeFlags, others: &[HostPort]) -> Vec<Finding> {
     if let Some((listeners, config)) = &node {
         disk::look(&config.data, &mut findings);
         ports::look(config, listeners, running, &mut findings);
+        keys::look(config, &mut findings);
         cluster::look(config, running, others, &mut findings);
     }
     process::look(running, &mut findings);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shoal_api::Instant;
 use shoal_api::member::{Member, MemberEvent};
-use shoal_membership::{Input, Membership, Output};
+use shoal_membership::{Input, Membership, Output, Query, Secrecy};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
@@ -42,6 +42,7 @@ pub(super) struct Shown {
     pub members: watch::Sender<Arc<[Member]>>,
     pub standing: watch::Sender<Standing>,
     pub happenings: broadcast::Sender<Happening>,
+    pub inner: mpsc::Sender<Query>,
 }
 
 pub(super) struct Drive {
@@ -49,6 +50,7 @@ pub(super) struct Drive {
     clock: Clock,
     socket: Socket,
     requests: mpsc::Receiver<Request>,
+    secrecy: watch::Receiver<Secrecy>,
     resolving: Resolving,
     waiting: Waiting,
     streams: Streams,
@@ -69,6 +71,7 @@ impl Drive {
         clock: Clock,
         mut socket: Socket,
         requests: mpsc::Receiver<Request>,
+        secrecy: watch::Receiver<Secrecy>,
         shown: Shown,
         tags: TagBook,
     ) -> Drive {
@@ -80,6 +83,7 @@ impl Drive {
             streams: Streams::new(socket.take_listener()),
             socket,
             requests,
+            secrecy,
             resolving: Resolving::default(),
             waiting: Waiting::default(),
             tags,
@@ -126,6 +130,10 @@ impl Drive {
                 None => self.end = Some(End::Abandoned),
             },
             happened = self.streams.next() => self.take_stream(happened),
+            Ok(()) = self.secrecy.changed() => {
+                let secrecy = self.secrecy.borrow_and_update().clone();
+                self.step(Input::SetSecrecy(secrecy));
+            }
             seeds = self.resolving.next() => self.step(Input::Join { seeds }),
             () = sleep_until(wake) => {}
         }
@@ -240,7 +248,12 @@ impl Drive {
             Output::Close { stream } => self.streams.close(stream),
             Output::Event(event) => self.events.push(event),
             Output::UserEvent(event) => self.happen(Happening::Event(event)),
-            Output::Query(query) if query.name.is_internal() => {}
+            Output::Query(query) if query.name.is_internal() => {
+                // Whoever asks sees that this node does not answer, and asks again.
+                if let Err(error) = self.shown.inner.try_send(query) {
+                    debug!(%error, "cannot answer what a node asks");
+                }
+            }
             Output::Query(query) => self.happen(Happening::Query(query)),
             Output::Reply { token, reply } => {
                 if !self.waiting.reply(token, reply) {

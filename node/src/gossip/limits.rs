@@ -19,6 +19,9 @@ pub const REMEMBERED: usize = shoal_membership::limits::SEEDS / 2;
 pub const REMEMBER: Duration = Duration::from_millis(500);
 /// How often it is looked at without a change.
 pub const REMEMBER_AGAIN: Duration = Duration::from_secs(10);
+/// Questions of other nodes that wait for their answers. Full: dropped, so that the asker hears
+/// nothing of this node.
+pub const INNER_QUERIES: usize = 64;
 /// Datagrams read, or requests taken, before the machine's deadlines get their turn.
 pub const BATCH: usize = 64;
 /// Bytes that the kernel keeps for the socket in each direction; beyond it datagrams are lost.

@@ -21,8 +21,8 @@ use std::time::Duration;
 use shoal_api::member::{Member, MemberEvent};
 use shoal_api::{Generation, HostPort, Name, NodeId};
 use shoal_membership::{
-    AnswerBody, Clocks, Config, ConfigError, EventBody, Membership, NodeTags, QueryKey,
-    QueryRequest, Stats,
+    AnswerBody, Clocks, Config, ConfigError, EventBody, Membership, NodeTags, Query, QueryKey,
+    QueryRequest, Secrecy, Stats,
 };
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -138,6 +138,7 @@ pub struct Gossip {
     members: watch::Receiver<Arc<[Member]>>,
     standing: watch::Receiver<Standing>,
     happenings: broadcast::Sender<Happening>,
+    secrecy: watch::Sender<Secrecy>,
 }
 
 /// A started gossip.
@@ -147,6 +148,8 @@ pub struct Running {
     pub gossip: Gossip,
     /// Changes of the list of members, at most [`limits::CHANGES`] waiting.
     pub changes: mpsc::Receiver<Change>,
+    /// What nodes ask each other without their users, at most [`limits::INNER_QUERIES`] waiting.
+    pub inner: mpsc::Receiver<Query>,
     /// Ends with the gossip.
     pub task: JoinHandle<End>,
 }
@@ -158,6 +161,7 @@ pub struct Running {
 /// [`StartError`]; nothing runs then.
 pub fn start(socket: Socket, config: Config) -> Result<Running, StartError> {
     let clock = drive::Clock::new();
+    let (secrecy, keys) = watch::channel(config.secrecy.clone());
     let machine = Membership::new(config, clock.now())?;
     let (requests, requested) = mpsc::channel(limits::REQUESTS);
     let (changes, changed) = mpsc::channel(limits::CHANGES);
@@ -166,16 +170,19 @@ pub fn start(socket: Socket, config: Config) -> Result<Running, StartError> {
     let (show_members, members) = watch::channel(first);
     let (show_standing, standing) = watch::channel(Standing::Running);
     let happenings = talk::happenings();
+    let (inner, asked) = mpsc::channel(limits::INNER_QUERIES);
     let drive = drive::Drive::new(
         machine,
         clock,
         socket,
         requested,
+        keys,
         drive::Shown {
             changes,
             members: show_members,
             standing: show_standing,
             happenings: happenings.clone(),
+            inner,
         },
         tags,
     );
@@ -185,8 +192,10 @@ pub fn start(socket: Socket, config: Config) -> Result<Running, StartError> {
             members,
             standing,
             happenings,
+            secrecy,
         },
         changes: changed,
+        inner: asked,
         task: tokio::spawn(drive.run()),
     })
 }
@@ -312,6 +321,11 @@ impl Gossip {
     /// What happens from here on, at most [`limits::HAPPENINGS`] waiting.
     pub fn happenings(&self) -> broadcast::Receiver<Happening> {
         self.happenings.subscribe()
+    }
+
+    /// Seals and opens with these keys from soon on; the newest ones win.
+    pub fn set_secrecy(&self, secrecy: Secrecy) {
+        self.secrecy.send_replace(secrecy);
     }
 
     /// The machine's counters.

@@ -374,6 +374,7 @@ fn node(data: &Path, anywhere: &str, more: &[&str]) -> Output {
     command
         .args(["node", "--name", "n", "--data"])
         .arg(data)
+        .arg("--gossip-encryption=off")
         .stdin(Stdio::null());
     command.args(
         listeners

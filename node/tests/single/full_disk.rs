@@ -41,6 +41,7 @@ fn start(place: &Place, size: &str, taken: &str, lives: &str) -> Node {
         .arg(&disk)
         .args([size, taken, crate::process::SHOAL, lives])
         .env("SHOAL_CONFIG", place.file())
+        .env("SHOAL_GOSSIP_KEY", crate::process::KEY)
         .env("SHOAL_DATA", disk.join("data"))
         .stdin(Stdio::null());
     Node::start(&mut command)

@@ -5,5 +5,6 @@
 mod config;
 mod doctor;
 mod full_disk;
+mod keys;
 mod members;
 mod process;

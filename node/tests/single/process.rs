@@ -17,6 +17,9 @@ pub const SHOAL: &str = env!("CARGO_BIN_EXE_shoal");
 /// Far longer than anything takes, so that a slow machine is not a failure.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Of no cluster but those of these tests.
+pub const KEY: &str = "c2hvYWwga2V5IG9mIGEgdGVzdCwgMzIgYnl0ZXMgISE=";
+
 /// All of 127/8 is loopback: every node of every test process gets an address of its own.
 pub fn address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
@@ -75,9 +78,10 @@ impl Place {
         format!("{}:5050", self.ip)
     }
 
-    /// A command line of this node's file, in an environment without other settings.
+    /// A command line of this node's file, in an environment without other settings but the key.
     pub fn shoal(&self, arguments: &[&str]) -> Command {
         let mut command = bare(arguments);
+        command.env("SHOAL_GOSSIP_KEY", KEY);
         command.env("SHOAL_CONFIG", self.file());
         command
     }
