@@ -86,7 +86,7 @@ fn life_of(cluster: ClusterId, http: &str) -> Life {
         return Life::Silent;
     }
     match document.get("leader") {
-        Some(Value::Number(_)) => Life::Led,
+        Some(Value::String(_)) => Life::Led,
         Some(_) | None => Life::Leaderless,
     }
 }

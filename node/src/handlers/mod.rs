@@ -27,6 +27,9 @@ use job::Job;
 pub use job::Occasion;
 pub use spec::HandlerSpec;
 
+/// Each is shown from the start, so that the first one is a change.
+const OUTCOMES: [&str; 5] = ["succeeded", "failed", "timed_out", "dropped", "missed"];
+
 /// Gives running handlers other specifications.
 #[derive(Clone, Debug)]
 pub struct Handlers(watch::Sender<Arc<[HandlerSpec]>>);
@@ -40,6 +43,9 @@ impl Handlers {
 
 /// Starts the handlers of a node. They end with its gossip.
 pub fn start(gossip: Gossip, specs: Vec<HandlerSpec>) -> Handlers {
+    for outcome in OUTCOMES {
+        counter(&catalogue::HANDLER_RUNS, &[outcome]).increment(0);
+    }
     let (sender, watched) = watch::channel(Arc::from(specs));
     tokio::spawn(serve(gossip, watched));
     Handlers(sender)

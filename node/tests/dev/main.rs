@@ -344,6 +344,9 @@ fn data_of_another_cluster_is_refused() {
     assert!(there.process.wait().unwrap().success());
     let seed = format!("{}:7946", here.api.ip());
     let folder = there.data.path().join("cluster/master1");
+    // With the key of its own cluster it would not even be heard.
+    fs::remove_file(folder.join("keyring.json")).unwrap();
+    let key = here.data.path().join("cluster/gossip-key");
     let gossip = format!("{}:7946", there.api.ip());
     let join = [
         "--roles",
@@ -352,6 +355,8 @@ fn data_of_another_cluster_is_refused() {
         "dev-5050",
         "--join",
         &seed,
+        "--gossip-key-file",
+        key.to_str().unwrap(),
     ];
     let more = [&join[..], &["--gossip", &gossip]].concat();
     let refused = node(&folder, &format!("{}:0", there.api.ip()), &more);
@@ -370,11 +375,16 @@ fn node(data: &Path, anywhere: &str, more: &[&str]) -> Output {
     } else {
         &["--gossip"][..]
     };
+    let encryption = if more.contains(&"--gossip-key-file") {
+        &[][..]
+    } else {
+        &["--gossip-encryption=off"][..]
+    };
     let mut command = Command::new(SHOAL);
     command
         .args(["node", "--name", "n", "--data"])
         .arg(data)
-        .arg("--gossip-encryption=off")
+        .args(encryption)
         .stdin(Stdio::null());
     command.args(
         listeners
