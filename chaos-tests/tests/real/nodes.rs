@@ -128,7 +128,8 @@ impl Nodes {
             .stderr(Stdio::piped())
             .spawn()
             .expect("shoal can be run");
-        until(&format!("{name} refuses to run"), seconds(40), || {
+        // A master without a leader believes after a minute that its life of the cluster is over.
+        until(&format!("{name} refuses to run"), seconds(150), || {
             let ended = child.try_wait().map_err(|why| why.to_string())?;
             check(ended.is_some(), || "it runs".to_string())
         });
